@@ -1,0 +1,332 @@
+//! `backward`: one walk down the graph; gradient rules return, this adds.
+
+use crate::{
+    Error, Meta, Op, Result, Tensor,
+    graph::{Apply, Edge, Kind, Node},
+    no_grad,
+    ops::reduce::Reduce,
+    parameters::{FlatGradients, Slot},
+};
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    sync::Arc,
+};
+
+/// What a gradient rule sees: the node, its cotangents, and what is wanted.
+pub(crate) struct Grad<'a> {
+    apply: &'a Apply,
+    at: &'static std::panic::Location<'static>,
+    cotangents: &'a [Option<Tensor>],
+    unit: bool,
+    /// For each input that is a leaf in a flat buffer and has no gradient yet: where it goes.
+    targets: Vec<Option<Tensor>>,
+}
+
+impl Grad<'_> {
+    /// The cotangent of the first output.
+    pub fn cotangent(&self) -> Result<&Tensor> {
+        self.cotangents
+            .first()
+            .and_then(Option::as_ref)
+            .ok_or_else(|| Error::internal(self.apply.op.name(), "no cotangent for this output"))
+    }
+
+    /// Whether the cotangent is the 1 that backward starts from.
+    pub fn is_unit(&self) -> bool {
+        self.unit
+    }
+
+    /// Whether a gradient is wanted for input `i`.
+    pub fn wants(&self, i: usize) -> bool {
+        self.apply.inputs.get(i).is_some_and(Option::is_some)
+    }
+
+    /// A saved input.
+    pub fn input(&self, i: usize) -> Result<&Tensor> {
+        Self::saved(&self.apply.saved_inputs, i, self.apply.op.name())
+    }
+
+    /// A saved output.
+    pub fn output(&self, i: usize) -> Result<&Tensor> {
+        Self::saved(&self.apply.saved_outputs, i, self.apply.op.name())
+    }
+
+    fn saved<'s>(
+        from: &'s [Option<crate::graph::Saved>],
+        i: usize,
+        op: &'static str,
+    ) -> Result<&'s Tensor> {
+        match from.get(i) {
+            Some(Some(saved)) => saved.get(op),
+            _ => Err(Error::internal(op, format!("operand {i} was not saved for backward"))),
+        }
+    }
+
+    /// Shape and type of an input, saved or not.
+    pub fn input_meta(&self, i: usize) -> Meta {
+        self.apply.input_metas[i]
+    }
+
+    /// Number of inputs.
+    pub fn inputs(&self) -> usize {
+        self.apply.inputs.len()
+    }
+
+    /// One gradient per input that wants one.
+    pub fn each(&self, mut rule: impl FnMut(usize) -> Result<Tensor>) -> Result<Vec<Option<Tensor>>> {
+        (0..self.inputs()).map(|i| if self.wants(i) { rule(i).map(Some) } else { Ok(None) }).collect()
+    }
+
+    /// Runs the last operation of the rule for input `i`: straight into the flat gradient buffer
+    /// where that input is a parameter, so that no copy is needed.
+    pub fn last(&self, i: usize, op: impl Into<Op>, ins: &[&Tensor]) -> Result<Tensor> {
+        let op = op.into();
+        let Some(first) = ins.first() else {
+            return Err(Error::internal(op.name(), "an operation without operand"));
+        };
+        let target = self.targets.get(i).and_then(Option::as_ref).filter(|target| {
+            let metas: Vec<Meta> = ins.iter().map(|x| x.meta()).collect();
+            op.outputs(&metas).is_ok_and(|outs| outs.first() == Some(&target.meta()))
+        });
+        Tensor::run_into(&op, ins, first.device(), target, self.at)?
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::internal(op.name(), "an operation without output"))
+    }
+}
+
+/// Gradients of leaves, as values: nothing accumulates in hidden state.
+#[derive(Default)]
+pub struct Gradients {
+    leaves: HashMap<u64, Tensor>,
+    flats: HashMap<u64, FlatGradients>,
+}
+
+impl Gradients {
+    /// The gradient of a leaf; `None` if backward did not reach it.
+    pub fn get(&self, leaf: &Tensor) -> Option<&Tensor> {
+        self.leaves.get(&leaf.edge()?.node.id)
+    }
+
+    /// The gradient of a leaf that must have been reached.
+    #[track_caller]
+    pub fn wrt(&self, leaf: &Tensor) -> Result<&Tensor> {
+        let Some(gradient) = self.get(leaf) else {
+            return Err(Error::graph(
+                "backward",
+                format!(
+                    "no gradient for a tensor of shape {:?}: it is not a leaf that this loss depends on",
+                    leaf.shape()
+                ),
+            ));
+        };
+        Ok(gradient)
+    }
+
+    /// The gradients of all parameters in one flat buffer, in the buffer's order.
+    pub(crate) fn flat(&self, buffer: u64) -> Option<&FlatGradients> {
+        self.flats.get(&buffer)
+    }
+}
+
+impl Tensor {
+    /// Gradients of a loss (one element) with respect to all leaves it depends on. The graph stays
+    /// usable: a second call gives the same again.
+    ///
+    /// ```
+    /// use wgrad_core::{Device, Tensor};
+    /// let w = Tensor::from_vec([3.0f32, -1.0], [2], &Device::cpu())?.requiring_grad();
+    /// let loss = (&w * &w).sum_all()?;
+    /// assert_eq!(loss.backward()?.wrt(&w)?.to_vec::<f32>()?, [6.0, -2.0]);
+    /// # Ok::<(), wgrad_core::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn backward(&self) -> Result<Gradients> {
+        if self.numel() != 1 {
+            return Err(Error::shape(
+                "backward",
+                format!(
+                    "starts from one element, the shape is {:?}; reduce it, or give a cotangent with backward_with",
+                    self.shape()
+                ),
+            ));
+        }
+        walk(self, None)
+    }
+
+    /// Gradients of `Σ self·cotangent`; the cotangent has this tensor's shape and type.
+    #[track_caller]
+    pub fn backward_with(&self, cotangent: &Tensor) -> Result<Gradients> {
+        self.device().same("backward", cotangent.device())?;
+        if cotangent.meta() != self.meta() {
+            return Err(Error::shape(
+                "backward",
+                format!(
+                    "cotangent {:?} {} for a tensor {:?} {}; they must be alike",
+                    cotangent.shape(),
+                    cotangent.dtype(),
+                    self.shape(),
+                    self.dtype()
+                ),
+            ));
+        }
+        walk(self, Some(cotangent))
+    }
+}
+
+/// What has arrived at a node so far: its cotangents by output.
+struct Arrived {
+    node: Arc<Node>,
+    cotangents: Vec<Option<Tensor>>,
+    unit: bool,
+}
+
+#[track_caller]
+fn walk(root: &Tensor, cotangent: Option<&Tensor>) -> Result<Gradients> {
+    let at = std::panic::Location::caller();
+    root.storage()?;
+    let Some(edge) = root.edge() else {
+        return Err(Error::graph(
+            "backward",
+            "this tensor depends on no leaf; make parameters with requiring_grad()",
+        )
+        .at(at));
+    };
+    no_grad(|| {
+        let mut walk = Walk { open: BTreeMap::new(), gradients: Gradients::default() };
+        let seed = match cotangent {
+            Some(cotangent) => cotangent.detach(),
+            None => Tensor::full_like(root, 1.0)?,
+        };
+        walk.arrive(edge, seed, cotangent.is_none())?;
+        while let Some((_, arrived)) = walk.open.pop_last() {
+            let node = arrived.node.clone();
+            walk.visit(&arrived).map_err(|e| e.at(node.at))?;
+        }
+        for flat in walk.gradients.flats.values_mut() {
+            flat.zero_rest()?;
+        }
+        Ok(walk.gradients)
+    })
+}
+
+struct Walk {
+    /// Nodes with cotangents, by id: the largest is next.
+    open: BTreeMap<u64, Arrived>,
+    gradients: Gradients,
+}
+
+impl Walk {
+    fn visit(&mut self, arrived: &Arrived) -> Result<()> {
+        let apply = match &arrived.node.kind {
+            Kind::Leaf { slot } => {
+                let Some(Some(gradient)) = arrived.cotangents.first() else { return Ok(()) };
+                return self.keep(arrived.node.id, slot.as_ref(), gradient);
+            }
+            Kind::Apply(apply) => apply,
+        };
+        if arrived.cotangents.first().is_none_or(Option::is_none) {
+            return Ok(()); // only side outputs, such as a loss's own gradient, were used
+        }
+        let targets = self.targets(apply)?;
+        let grad = Grad {
+            apply,
+            at: arrived.node.at,
+            cotangents: &arrived.cotangents,
+            unit: arrived.unit,
+            targets,
+        };
+        let gradients = apply.op.gradient(&grad)?;
+        for (i, (edge, gradient)) in apply.inputs.iter().zip(gradients).enumerate() {
+            if let (Some(edge), Some(gradient)) = (edge, gradient) {
+                let gradient = sum_to(&grad, i, gradient)?;
+                self.arrive(edge, gradient, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// For inputs that are parameters in a flat buffer and have no gradient yet: where it may be written.
+    fn targets(&mut self, apply: &Apply) -> Result<Vec<Option<Tensor>>> {
+        let mut targets = vec![None; apply.inputs.len()];
+        for (i, edge) in apply.inputs.iter().enumerate() {
+            let Some(edge) = edge else { continue };
+            let Kind::Leaf { slot: Some(slot) } = &edge.node.kind else { continue };
+            let again = apply.inputs.iter().take(i).flatten().any(|e| e.node.id == edge.node.id);
+            if again || self.open.contains_key(&edge.node.id) {
+                continue;
+            }
+            targets[i] = Some(self.flat(slot)?.slot(slot)?);
+        }
+        Ok(targets)
+    }
+
+    fn flat(&mut self, slot: &Slot) -> Result<&mut FlatGradients> {
+        match self.gradients.flats.entry(slot.buffer_id()) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => Ok(entry.insert(slot.new_gradients()?)),
+        }
+    }
+
+    /// Adds a cotangent to what a node already has.
+    fn arrive(&mut self, edge: &Edge, cotangent: Tensor, unit: bool) -> Result<()> {
+        let arrived = self.open.entry(edge.node.id).or_insert_with(|| Arrived {
+            node: edge.node.clone(),
+            cotangents: Vec::new(),
+            unit,
+        });
+        if arrived.cotangents.len() <= edge.output {
+            arrived.cotangents.resize(edge.output + 1, None);
+        }
+        let slot = &mut arrived.cotangents[edge.output];
+        *slot = Some(match slot.take() {
+            None => cotangent,
+            Some(sum) => {
+                arrived.unit = false;
+                sum.try_add(&cotangent)?
+            }
+        });
+        Ok(())
+    }
+
+    /// Keeps a leaf's gradient, in its place in the flat buffer if it has one.
+    fn keep(&mut self, id: u64, slot: Option<&Slot>, gradient: &Tensor) -> Result<()> {
+        let kept = match slot {
+            None => gradient.clone(),
+            Some(slot) => {
+                let flat = self.flat(slot)?;
+                let place = flat.slot(slot)?;
+                if !place.same(gradient) {
+                    place.assign(gradient)?;
+                }
+                flat.mark(slot);
+                place
+            }
+        };
+        self.gradients.leaves.insert(id, kept);
+        Ok(())
+    }
+}
+
+/// Undoes broadcasting: sums a cotangent over the axes along which its input was stretched.
+fn sum_to(grad: &Grad, i: usize, cotangent: Tensor) -> Result<Tensor> {
+    let want = grad.input_meta(i).shape;
+    if cotangent.shape_inline() == want {
+        return Ok(cotangent);
+    }
+    let lead = cotangent.rank().checked_sub(want.rank()).ok_or_else(|| {
+        Error::internal(
+            grad.apply.op.name(),
+            format!("gradient of shape {:?} for an input of shape {want:?}", cotangent.shape()),
+        )
+    })?;
+    let axes: Vec<usize> = (0..cotangent.rank())
+        .filter(|&axis| axis < lead || (want[axis - lead] == 1 && cotangent.shape()[axis] != 1))
+        .collect();
+    let summed = if lead > 0 && axes.len() == lead {
+        grad.last(i, Reduce::sum(&axes, false), &[&cotangent])?
+    } else {
+        Tensor::run(Reduce::sum(&axes, true), &[&cotangent])?
+    };
+    if summed.shape_inline() == want { Ok(summed) } else { summed.reshape(want) }
+}

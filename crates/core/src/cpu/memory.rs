@@ -1,0 +1,338 @@
+//! Host memory: buffers counted by the ledger, their locks, and the stages between them and kernels.
+
+use super::operand::{Dst, In, Out, Src, map1};
+use super::shape;
+use crate::{
+    DType, Error, Layout, Ledger, MemoryReport, Op, Result, Role, View, foreign_buffer,
+};
+use half::{f16, slice::HalfFloatSliceExt};
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+/// The host memory of one device: its ledger, and large pieces kept for reuse, since the system charges
+/// a page fault for every 4 KiB that it takes back and gives again.
+#[derive(Default)]
+pub(super) struct Memory {
+    ledger: Ledger,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// By length in words.
+    pieces: HashMap<usize, Vec<Vec<u64>>>,
+    bytes: usize,
+}
+
+/// The smallest piece that is kept, in bytes.
+const KEPT: usize = 1 << 16;
+
+impl Memory {
+    /// Initialised memory: zeros, or what a piece held before.
+    fn words(self: &Arc<Self>, bytes: usize, role: Role) -> Result<Words> {
+        let count = bytes.div_ceil(8);
+        let words = match self.reuse(count).or_else(|| zeros(count)) {
+            Some(words) => words,
+            None => {
+                self.trim();
+                zeros(count).ok_or_else(|| self.none_left(bytes))?
+            }
+        };
+        self.ledger.add(role, bytes);
+        Ok(Words { words, bytes, role, memory: self.clone() })
+    }
+
+    fn none_left(&self, bytes: usize) -> Error {
+        let report = self.report();
+        let largest = Role::ALL.into_iter().max_by_key(|&role| report.role(role));
+        let owner = largest.map_or(String::new(), |role| {
+            format!(", {} of them {role:?}", report.role(role)).to_lowercase()
+        });
+        let used = report.in_use();
+        Error::memory("alloc", format!("{bytes} bytes are not to be had; {used} bytes are in use{owner}"))
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reuse(&self, count: usize) -> Option<Vec<u64>> {
+        let mut kept = self.kept();
+        let words = kept.pieces.get_mut(&count)?.pop()?;
+        kept.bytes -= words.len() * 8;
+        Some(words)
+    }
+
+    /// Keeps a piece, unless the device would then hold more than it ever used at once.
+    fn keep(&self, words: Vec<u64>) {
+        let bytes = words.len() * 8;
+        let mut kept = self.kept();
+        let report = self.ledger.report(kept.bytes + bytes);
+        if bytes >= KEPT && report.in_use() + report.pooled <= report.peak {
+            kept.bytes += bytes;
+            kept.pieces.entry(words.len()).or_default().push(words);
+        }
+    }
+
+    pub fn report(&self) -> MemoryReport {
+        let pooled = self.kept().bytes;
+        self.ledger.report(pooled)
+    }
+
+    pub fn trim(&self) {
+        *self.kept() = Kept::default();
+    }
+}
+
+fn zeros(count: usize) -> Option<Vec<u64>> {
+    let mut words = Vec::new();
+    words.try_reserve_exact(count).ok()?;
+    words.resize(count, 0);
+    Some(words)
+}
+
+/// A piece of memory in the ledger. Words of 8 bytes, so that every element type lies aligned.
+pub(super) struct Words {
+    words: Vec<u64>,
+    bytes: usize,
+    role: Role,
+    memory: Arc<Memory>,
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        self.memory.ledger.sub(self.role, self.bytes);
+        self.memory.keep(std::mem::take(&mut self.words));
+    }
+}
+
+/// One buffer of the backend.
+pub(super) struct CpuBuf(RwLock<Words>);
+
+impl CpuBuf {
+    pub fn new(bytes: usize, role: Role, memory: &Arc<Memory>) -> Result<Self> {
+        Ok(Self(RwLock::new(memory.words(bytes, role)?)))
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Words> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Words> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A copy of some bytes, which lie inside the buffer.
+    pub fn download(&self, range: Range<usize>) -> Vec<u8> {
+        bytemuck::cast_slice::<u64, u8>(&self.read().words)[range].to_vec()
+    }
+
+    /// Overwrites bytes from `at` on, which lie inside the buffer.
+    pub fn upload(&self, at: usize, bytes: &[u8]) {
+        let words = &mut self.write().words;
+        bytemuck::cast_slice_mut::<u64, u8>(words)[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+}
+
+enum Guard<'a> {
+    Read(RwLockReadGuard<'a, Words>),
+    Write(RwLockWriteGuard<'a, Words>),
+}
+
+impl Guard<'_> {
+    fn words(&self) -> &[u64] {
+        match self {
+            Guard::Read(guard) => &guard.words,
+            Guard::Write(guard) => &guard.words,
+        }
+    }
+}
+
+/// All buffers of one operation, each locked once.
+struct Held<'a> {
+    guards: Vec<Guard<'a>>,
+    /// The guard of each input.
+    ins: Vec<usize>,
+    /// The guard of each output.
+    outs: Vec<usize>,
+}
+
+impl<'a> Held<'a> {
+    /// Locks in the order of addresses, so that operations on other threads cannot block each other.
+    fn lock(op: &'static str, ins: &'a [View], outs: &'a [View]) -> Result<Self> {
+        let buffer = |view: &'a View| -> Result<&'a CpuBuf> {
+            view.buf.downcast().ok_or_else(|| foreign_buffer(op))
+        };
+        let ins = ins.iter().map(buffer).collect::<Result<Vec<_>>>()?;
+        let outs = outs.iter().map(buffer).collect::<Result<Vec<_>>>()?;
+        let address = |buffer: &CpuBuf| std::ptr::from_ref(buffer).addr();
+        let mut distinct: Vec<&CpuBuf> = ins.iter().chain(&outs).copied().collect();
+        distinct.sort_by_key(|buffer| address(buffer));
+        distinct.dedup_by_key(|buffer| address(buffer));
+        let written = |buffer: &CpuBuf| outs.iter().any(|out| std::ptr::eq(*out, buffer));
+        let guards = distinct
+            .iter()
+            .map(|buffer| match written(buffer) {
+                true => Guard::Write(buffer.write()),
+                false => Guard::Read(buffer.read()),
+            })
+            .collect();
+        let place = |buffer: &&CpuBuf| distinct.partition_point(|d| address(d) < address(buffer));
+        Ok(Self {
+            guards,
+            ins: ins.iter().map(place).collect(),
+            outs: outs.iter().map(place).collect(),
+        })
+    }
+}
+
+/// An operand in memory of its own, as a kernel wants it.
+struct Stage {
+    words: Words,
+    layout: Layout,
+    dtype: DType,
+}
+
+impl Stage {
+    /// An input in memory of its own, under the same strides: f16 widened to f32, others as they are.
+    fn input(memory: &Arc<Memory>, words: &[u64], view: &View) -> Result<Stage> {
+        let (start, end) = (view.layout.offset, view.layout.end());
+        let count = end.saturating_sub(start);
+        let dtype = if view.dtype == DType::F16 { DType::F32 } else { view.dtype };
+        let mut own = memory.words(count * dtype.size(), Role::Scratch)?;
+        if count > 0 && view.dtype == DType::F16 {
+            let from = &bytemuck::cast_slice::<u64, f16>(words)[start..end];
+            from.convert_to_f32_slice(&mut bytemuck::cast_slice_mut(&mut own.words)[..count]);
+        } else if count > 0 {
+            let size = dtype.size();
+            let from = &bytemuck::cast_slice::<u64, u8>(words)[start * size..end * size];
+            bytemuck::cast_slice_mut(&mut own.words)[..count * size].copy_from_slice(from);
+        }
+        Ok(Stage { words: own, layout: Layout { offset: 0, ..view.layout }, dtype })
+    }
+
+    /// Contiguous memory for an output; with what is there now if the operation works in place.
+    fn output(
+        memory: &Arc<Memory>,
+        words: &[u64],
+        view: &View,
+        in_place: bool,
+    ) -> Result<Stage> {
+        let dtype = if view.dtype == DType::F16 { DType::F32 } else { view.dtype };
+        let layout = Layout::contiguous(view.layout.shape);
+        let own = memory.words(layout.numel() * dtype.size(), Role::Scratch)?;
+        let mut stage = Stage { words: own, layout, dtype };
+        if in_place {
+            let now = Stage::input(memory, words, view)?;
+            shape::copy("load", &now.as_in(), &mut stage.as_out())?;
+        }
+        Ok(stage)
+    }
+
+    /// Puts an output where it belongs: the one place where f16 results are rounded, ties to even.
+    fn store(&self, words: &mut [u64], view: &View) -> Result<()> {
+        let (from, layout) = (self.as_in(), view.layout);
+        if view.dtype == DType::F16 {
+            let Src { data, .. } = from.of::<f32>();
+            let to = bytemuck::cast_slice_mut::<u64, f16>(words);
+            if layout.is_contiguous() {
+                let n = layout.numel();
+                if n > 0 {
+                    to[layout.offset..layout.offset + n].convert_from_f32_slice(&data[..n]);
+                }
+            } else {
+                map1(from.of::<f32>(), Dst { data: to, layout }, f16::from_f32);
+            }
+            return Ok(());
+        }
+        shape::copy("store", &from, &mut Out { words, layout, dtype: view.dtype })
+    }
+
+    fn as_in(&self) -> In<'_> {
+        In { words: &self.words.words, layout: self.layout, dtype: self.dtype }
+    }
+
+    fn as_out(&mut self) -> Out<'_> {
+        Out { words: &mut self.words.words, layout: self.layout, dtype: self.dtype }
+    }
+}
+
+/// Whether a kernel reads input `i`; what it changes in place it finds in the outputs.
+fn reads(op: &Op, i: usize) -> bool {
+    match op {
+        Op::Fill(_) | Op::Random(_) => false,
+        Op::Assign(_) | Op::Adam(_) => i == 1,
+        Op::Sgd(_) => i == 1 || i == 2,
+        _ => true,
+    }
+}
+
+/// Whether the kernel wants its outputs contiguous.
+fn contiguous_outputs(op: &Op) -> bool {
+    matches!(op, Op::Random(_) | Op::Sgd(_) | Op::Adam(_) | Op::CrossEntropy(_))
+}
+
+/// Locks the buffers and runs `kernel` on their contents. What a kernel cannot take where it lies goes
+/// through a stage: f16 (widened, and rounded once at the end), inputs in a buffer that is also
+/// written, several outputs in one buffer.
+pub(super) fn with_operands(
+    memory: &Arc<Memory>,
+    op: &Op,
+    ins: &[View],
+    outs: &[View],
+    kernel: impl FnOnce(&[In<'_>], &mut [Out<'_>]) -> Result<()>,
+) -> Result<()> {
+    let Held { mut guards, ins: in_guards, outs: out_guards } = Held::lock(op.name(), ins, outs)?;
+
+    let mut in_stages = Vec::with_capacity(ins.len());
+    for (i, (view, &guard)) in ins.iter().zip(&in_guards).enumerate() {
+        let guard = &guards[guard];
+        let stage = view.dtype == DType::F16 || matches!(guard, Guard::Write(_));
+        let load = || Stage::input(memory, guard.words(), view);
+        in_stages.push((reads(op, i) && stage).then(load).transpose()?);
+    }
+    let mut out_stages = Vec::with_capacity(outs.len());
+    for (i, (view, &guard)) in outs.iter().zip(&out_guards).enumerate() {
+        let stage = view.dtype == DType::F16
+            || out_guards[..i].contains(&guard)
+            || (contiguous_outputs(op) && !view.layout.is_contiguous());
+        let make = || Stage::output(memory, guards[guard].words(), view, op.in_place());
+        out_stages.push(stage.then(make).transpose()?);
+    }
+
+    let (mut shared, mut unique) = (Vec::new(), Vec::new());
+    for guard in &mut guards {
+        let (read, write): (&[u64], Option<&mut [u64]>) = match guard {
+            Guard::Read(guard) => (&guard.words, None),
+            Guard::Write(guard) => (&[], Some(&mut guard.words)),
+        };
+        shared.push(read);
+        unique.push(write);
+    }
+    let reading: Vec<In<'_>> = (ins.iter().zip(&in_guards).zip(&in_stages))
+        .map(|((view, &guard), stage)| match stage {
+            Some(stage) => stage.as_in(),
+            None => In { words: shared[guard], layout: view.layout, dtype: view.dtype },
+        })
+        .collect();
+    let mut writing: Vec<Out<'_>> = (outs.iter().zip(&out_guards).zip(&mut out_stages))
+        .map(|((view, &guard), stage)| match stage {
+            Some(stage) => stage.as_out(),
+            None => {
+                let words = unique[guard].take().unwrap_or(&mut []);
+                Out { words, layout: view.layout, dtype: view.dtype }
+            }
+        })
+        .collect();
+    kernel(&reading, &mut writing)?;
+
+    for ((view, &guard), stage) in outs.iter().zip(&out_guards).zip(&out_stages) {
+        if let (Some(stage), Guard::Write(words)) = (stage, &mut guards[guard]) {
+            stage.store(&mut words.words, view)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! The CPU backend: what every operation means, in plain Rust, and the judge of all GPU kernels.
+//! One file per family. Kernels take strided views; f16 is widened before them and rounded after.
+
+mod binary;
+mod compare;
+mod cross_entropy;
+mod gather;
+mod matmul;
+mod memory;
+mod number;
+mod operand;
+mod optimizer;
+mod random;
+mod reduce;
+mod select;
+mod shape;
+mod softmax;
+mod unary;
+
+use crate::{
+    Backend, Buf, DType, DeviceInfo, DeviceKind, Error, MemoryReport, Op, Pending, Result,
+    Role, View, foreign_buffer,
+};
+use memory::{CpuBuf, Memory};
+use operand::{In, Out};
+use std::{any::Any, ops::Range, sync::Arc};
+
+/// Host memory and the CPU's own kernels. [`Device::cpu`](crate::Device::cpu) holds one of these.
+pub struct Cpu {
+    info: DeviceInfo,
+    memory: Arc<Memory>,
+}
+
+impl Cpu {
+    /// A backend with a ledger and a pool of its own.
+    pub fn new() -> Self {
+        let (kind, name) = (DeviceKind::Cpu, "cpu".to_owned());
+        Self { info: DeviceInfo { kind, name, driver: String::new() }, memory: Arc::default() }
+    }
+}
+
+impl Default for Cpu {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// An error unless the byte range lies inside the buffer.
+fn check_range(op: &'static str, buf: &Buf, range: &Range<usize>) -> Result<()> {
+    if range.start <= range.end && range.end <= buf.bytes() {
+        return Ok(());
+    }
+    Err(Error::range(op, format!("bytes {range:?} lie outside a buffer of {}", buf.bytes())))
+}
+
+impl Backend for Cpu {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn supports(&self, _: DType) -> bool {
+        true
+    }
+
+    fn alloc(&self, bytes: usize, role: Role) -> Result<Buf> {
+        Ok(Buf::new(Arc::new(CpuBuf::new(bytes, role, &self.memory)?), bytes))
+    }
+
+    fn upload(&self, dst: &Buf, at: usize, bytes: &[u8]) -> Result<()> {
+        check_range("upload", dst, &(at..at.saturating_add(bytes.len())))?;
+        let buffer: &CpuBuf = dst.downcast().ok_or_else(|| foreign_buffer("upload"))?;
+        buffer.upload(at, bytes);
+        Ok(())
+    }
+
+    fn download(&self, src: &Buf, range: Range<usize>) -> Result<Pending> {
+        check_range("download", src, &range)?;
+        let buffer: &CpuBuf = src.downcast().ok_or_else(|| foreign_buffer("download"))?;
+        Ok(Pending::ready(buffer.download(range)))
+    }
+
+    fn run(&self, op: &Op, ins: &[View], outs: &[View]) -> Result<()> {
+        for view in ins.iter().chain(outs) {
+            view.check(op.name())?;
+        }
+        memory::with_operands(&self.memory, op, ins, outs, |ins, outs| kernel(op, ins, outs))
+    }
+
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn memory(&self) -> MemoryReport {
+        self.memory.report()
+    }
+
+    fn trim(&self) {
+        self.memory.trim();
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// The kernel of an operation.
+fn kernel(op: &Op, ins: &[In<'_>], outs: &mut [Out<'_>]) -> Result<()> {
+    macro_rules! operands {
+        ($x:pat, $y:pat => $body:expr) => {
+            match (ins, outs) {
+                ($x, $y) => $body,
+                (ins, outs) => Err(Error::internal(
+                    op.name(),
+                    format!("no kernel takes {} inputs and {} outputs", ins.len(), outs.len()),
+                )),
+            }
+        };
+    }
+    match op {
+        Op::Unary(op) => operands!([x], [y] => unary::forward(*op, x, y)),
+        Op::UnaryBackward(op) => operands!([x, dy], [dx] => unary::backward(op.0, x, dy, dx)),
+        Op::Binary(op) => operands!([a, b], [y] => binary::binary(*op, a, b, y)),
+        Op::Scalar(op) => operands!([x], [y] => binary::scalar(op, x, y)),
+        Op::Compare(op) => operands!([a, b], [y] => compare::compare(*op, a, b, y)),
+        Op::CompareScalar(op) => operands!([x], [y] => compare::compare_scalar(op, x, y)),
+        Op::Where(_) => operands!([c, a, b], [y] => select::select(c, a, b, y)),
+        Op::Mask(op) => operands!([c, x], [y] => select::mask(op.keep, c, x, y)),
+        Op::Reduce(op) => operands!([x], [y] => reduce::reduce(op, x, y)),
+        Op::ArgReduce(op) => operands!([x], [y] => reduce::arg_reduce(op, x, y)),
+        Op::MatMul(_) => operands!([a, b], [y] => matmul::matmul(a, b, y)),
+        Op::Linear(op) => {
+            operands!([x, w, bias @ ..], [y] => matmul::linear(op, x, w, bias.first(), y))
+        }
+        Op::Softmax(op) => operands!([x], [y] => softmax::forward(op, x, y)),
+        Op::SoftmaxBackward(op) => operands!([y, dy], [dx] => softmax::backward(op, y, dy, dx)),
+        Op::CrossEntropy(op) => operands!([x, labels], [loss, gradient @ ..] => {
+            cross_entropy::cross_entropy(op, x, labels, loss, gradient.first_mut())
+        }),
+        Op::Gather(_) => operands!([table, index], [y] => gather::gather(table, index, y)),
+        Op::ScatterRows(op) => {
+            operands!([x, index], [y] => gather::scatter_rows(op.rows, x, index, y))
+        }
+        Op::ViewOp(_) => Err(Error::internal(op.name(), "a view is not run")),
+        Op::Copy(_) => operands!([x], [y] => shape::copy("copy", x, y)),
+        Op::Assign(_) => operands!([_, x], [y] => shape::copy("assign", x, y)),
+        Op::Cast(op) => operands!([x], [y] => shape::cast(*op, x, y)),
+        Op::Concat(op) => operands!(xs, [y] => shape::concat(op.axis, xs, y)),
+        Op::Pad(op) => operands!([x], [y] => shape::pad(op, x, y)),
+        Op::Fill(op) => operands!(_, [y] => shape::fill(op, y)),
+        Op::Arange(op) => operands!(_, [y] => shape::arange(op, y)),
+        Op::OneHot(op) => operands!([index], [y] => gather::one_hot(op.classes, index, y)),
+        Op::Random(op) => operands!(_, [y, state] => random::random(op, state, y)),
+        Op::Sgd(op) => operands!([_, g, hyper, ..], [p, v @ ..] => {
+            optimizer::sgd(op, g, hyper, p, v.first_mut())
+        }),
+        Op::Adam(op) => {
+            operands!([_, g, ..], [p, hyper, m, v] => optimizer::adam(op, g, hyper, p, m, v))
+        }
+    }
+}
+
+/// The error of a kernel that does not know an element type.
+fn unsupported(op: &'static str, dtype: DType) -> Error {
+    Error::dtype(op, format!("not available for {dtype}; cast first"))
+}

@@ -1,0 +1,97 @@
+//! Softmax and its logarithm along one axis.
+
+use super::{
+    number::{Float, Number, for_float},
+    operand::{Dst, In, Out, Src, each, select_axes},
+};
+use crate::{
+    Layout, Result,
+    ops::softmax::{Softmax, SoftmaxBackward},
+};
+
+pub(super) fn forward(op: &Softmax, x: &In<'_>, y: &mut Out<'_>) -> Result<()> {
+    for_float!(x.dtype, "softmax", T => rows::<T, 1>(op.axis, [x.of()], y.of(), |[x], y| {
+        let (max, sum) = exp_row(x, y);
+        if op.log {
+            // ln Σ eˣ = max + ln sum; the two parts are taken off one by one to keep their digits.
+            let rest = T::from_f64(sum.ln());
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y = (x - max) - rest;
+            }
+        } else {
+            let sum = T::from_f64(sum);
+            y.iter_mut().for_each(|y| *y /= sum);
+        }
+    }));
+    Ok(())
+}
+
+/// `y = exp(x - max x)`; returns the maximum and the sum. A row with NaN, with +∞ or of only −∞ has
+/// the sum NaN.
+pub(super) fn exp_row<T: Float>(x: &[T], y: &mut [T]) -> (T, f64) {
+    let max = x.iter().fold(T::LOWEST, |max, &x| max.larger(x));
+    let mut sum = 0.0;
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = (x - max).exp();
+        sum += y.to_f64();
+    }
+    (max, sum)
+}
+
+pub(super) fn backward(
+    op: &SoftmaxBackward,
+    y: &In<'_>,
+    dy: &In<'_>,
+    dx: &mut Out<'_>,
+) -> Result<()> {
+    for_float!(y.dtype, "softmax", T => {
+        rows::<T, 2>(op.axis, [y.of(), dy.of()], dx.of(), |[y, dy], dx| {
+            let pairs = || y.iter().zip(dy).map(|(y, dy)| (y.to_f64(), dy.to_f64()));
+            if op.log {
+                let sum: f64 = dy.iter().map(|dy| dy.to_f64()).sum();
+                for (dx, (y, dy)) in dx.iter_mut().zip(pairs()) {
+                    *dx = T::from_f64(dy - y.exp() * sum);
+                }
+            } else {
+                let sum: f64 = pairs().map(|(y, dy)| y * dy).sum();
+                for (dx, (y, dy)) in dx.iter_mut().zip(pairs()) {
+                    *dx = T::from_f64(y * (dy - sum));
+                }
+            }
+        });
+    });
+    Ok(())
+}
+
+/// Calls `f` for each row along `axis`; rows that do not lie in one piece are gathered and put back.
+fn rows<T: Float, const N: usize>(
+    axis: usize,
+    ins: [Src<'_, T>; N],
+    out: Dst<'_, T>,
+    f: impl Fn([&[T]; N], &mut [T]),
+) {
+    let n = out.layout.shape[axis];
+    let steps = ins.map(|x| x.layout.strides[axis]);
+    let step = out.layout.strides[axis];
+    let mut gathered: [Vec<T>; N] = std::array::from_fn(|_| Vec::new());
+    let mut result = vec![T::ZERO; n];
+    let rest = |x: &Layout| select_axes(x, |a| a != axis);
+    let [first, last] = [ins[0], ins[N - 1]].map(|x| rest(&x.layout)); // N is 1 or 2
+    each([rest(&out.layout), first, last], |[at, first, last]| {
+        let base = |v: usize| if v == 0 { first } else { last };
+        for (v, row) in gathered.iter_mut().enumerate().filter(|(v, _)| steps[*v] != 1) {
+            row.clear();
+            row.extend((0..n).map(|j| ins[v].data[base(v) + j * steps[v]]));
+        }
+        let row = std::array::from_fn(|v| match steps[v] {
+            1 => &ins[v].data[base(v)..base(v) + n],
+            _ => &gathered[v][..],
+        });
+        if step == 1 {
+            f(row, &mut out.data[at..at + n]);
+        } else {
+            f(row, &mut result);
+            (0..n).for_each(|j| out.data[at + j * step] = result[j]);
+        }
+    });
+}

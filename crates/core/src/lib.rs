@@ -1,0 +1,38 @@
+//! Tensors, operations, the CPU backend and automatic differentiation of wgrad.
+//!
+//! Programs use the `wgrad` crate, which re-exports what is public here.
+
+mod backend;
+mod backward;
+pub mod cpu;
+mod device;
+mod dtype;
+mod error;
+mod graph;
+mod layout;
+mod op;
+pub mod ops;
+mod parameters;
+pub mod philox;
+mod shape;
+mod storage;
+mod tensor;
+
+pub use backend::{
+    Backend, Buf, DeviceInfo, DeviceKind, Ledger, MemoryReport, Pending, READ_TIMEOUT, Role, View,
+    caller, foreign_buffer,
+};
+pub use backward::Gradients;
+pub use device::Device;
+pub use dtype::{DType, Element};
+pub use error::{Error, ErrorKind, Result, bad_index};
+pub use graph::no_grad;
+pub use layout::{Layout, collapse_together};
+pub use op::{Meta, Op};
+pub use ops::operators::Operand;
+pub use parameters::FlatParameters;
+pub use shape::{MAX_RANK, Shape};
+pub use storage::Storage;
+pub use tensor::{Read, Tensor};
+
+pub(crate) use backward::Grad;

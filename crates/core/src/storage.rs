@@ -1,0 +1,48 @@
+//! A tensor's memory: never moved, its identity never reused, its changes counted.
+
+use crate::Buf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Memory with an identity and a version. Views share it.
+#[derive(Debug)]
+pub struct Storage {
+    id: u64,
+    version: AtomicU64,
+    buf: Buf,
+}
+
+impl Storage {
+    pub(crate) fn new(buf: Buf) -> Self {
+        Self { id: next_id(), version: AtomicU64::new(0), buf }
+    }
+
+    /// Unique in this process, never reused.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// How often the contents were changed in place.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn bump(&self) {
+        self.version.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn buf(&self) -> &Buf {
+        &self.buf
+    }
+}
+
+impl std::fmt::Debug for Buf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Buf({} bytes)", self.bytes())
+    }
+}
+
+/// A number that grows with each call: for storages and graph nodes alike.
+pub(crate) fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}

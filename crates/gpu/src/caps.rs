@@ -1,0 +1,41 @@
+//! What an adapter can do, as far as kernels care.
+
+/// What kernels may count on. The choice of a kernel's variant depends on this and the shapes only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Whether the adapter is software: barriers are dear there, and few fat workgroups are best.
+    pub software: bool,
+    /// Smallest and largest subgroup, where subgroup operations may be used.
+    pub subgroups: Option<(u32, u32)>,
+    /// Bytes that one binding may show.
+    pub max_binding: u64,
+    /// Bytes that one buffer may have.
+    pub max_buffer: u64,
+    /// Workgroups along one dimension of a grid.
+    pub max_groups: u32,
+    /// Lanes of a workgroup.
+    pub max_lanes: u32,
+    /// Bytes of workgroup memory.
+    pub workgroup_memory: u32,
+    /// Threads that a software adapter runs on; 0 for a real GPU.
+    pub threads: u32,
+    /// A matmul variant to use instead of the chosen one; for tests and measurements.
+    pub force_matmul: Option<crate::MatMulVariant>,
+}
+
+impl Caps {
+    /// WebGPU's default limits and no optional feature: what every kernel must work with.
+    pub fn floor(software: bool, threads: u32) -> Caps {
+        Caps {
+            software,
+            subgroups: None,
+            max_binding: 128 << 20,
+            max_buffer: 256 << 20,
+            max_groups: 65_535,
+            max_lanes: 256,
+            workgroup_memory: 16 << 10,
+            threads,
+            force_matmul: None,
+        }
+    }
+}

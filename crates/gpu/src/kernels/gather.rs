@@ -1,0 +1,84 @@
+//! Rows by index, and their sum back.
+
+use super::{grid, list, rank_of, wgsl, word};
+use crate::{
+    Caps,
+    launch::{Launch, Operand, Slot},
+};
+use wgrad_core::{Layout, Result, Shape, collapse_together};
+use wgrad_shaders::Kernel;
+
+/// Axes `from..to` of a layout, from element 0.
+fn axes(layout: &Layout, from: usize, to: usize) -> Result<Layout> {
+    Ok(Layout {
+        shape: Shape::new("lower", &layout.shape[from..to])?,
+        strides: Shape::new("lower", &layout.strides[from..to])?,
+        offset: 0,
+    })
+}
+
+pub(super) fn gather(ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Vec<Launch>> {
+    let (table, index) = (&ins[0].layout, ins[1].layout.collapse());
+    let row = axes(table, 1, table.shape.rank())?.collapse();
+    let (count, cols, rows) = (outs[0].layout.numel(), row.numel(), table.shape[0]);
+    let kernel = Kernel {
+        name: "gather_rows",
+        parts: vec!["index", "row_index", "watch"],
+        aliases: vec![("elem", wgsl(ins[0].dtype)?)],
+        values: vec![("ROW_RANK", rank_of(&row)), ("INDEX_RANK", rank_of(&index))],
+        ..Kernel::default()
+    };
+    let launch = Launch::new(kernel, grid(count, caps), count as u64)
+        .params([word(count), word(cols), word(rows), 0])
+        .params([table.offset, index.offset, outs[0].layout.offset, table.strides[0]].map(word))
+        .params(list(&row.shape, 1))
+        .params(list(&row.strides, 0))
+        .params(list(&index.shape, 1))
+        .params(list(&index.strides, 0))
+        .read(1, Slot::In(0))
+        .read(2, Slot::In(1))
+        .write(3, Slot::Out(0))
+        .watch(1, rows, 3);
+    Ok(vec![launch])
+}
+
+pub(super) fn scatter_rows(
+    rows: usize,
+    ins: &[Operand],
+    outs: &[Operand],
+    caps: &Caps,
+) -> Result<Vec<Launch>> {
+    let (x, index) = (&ins[0].layout, &ins[1].layout);
+    let split = index.shape.rank();
+    let row = axes(x, split, x.shape.rank())?.collapse();
+    let over = Layout { offset: 0, ..axes(x, 0, split)? };
+    let [index_view, over] = collapse_together([*index, over]);
+    let (count, cols) = (index.numel(), row.numel());
+    // Enough owners to fill the adapter, but each walks all indices: no more parts than needed.
+    let wanted = if caps.software { 64 } else { 16_384 };
+    let parts = (wanted / cols.max(1)).clamp(1, rows.max(1));
+    let part_rows = rows.div_ceil(parts);
+    let kernel = Kernel {
+        name: "scatter_rows",
+        parts: vec!["index", "row_index", "watch"],
+        aliases: vec![("elem", wgsl(ins[0].dtype)?)],
+        values: vec![("ROW_RANK", rank_of(&row)), ("INDEX_RANK", rank_of(&index_view))],
+        ..Kernel::default()
+    };
+    let owners = parts * cols;
+    let launch = Launch::new(kernel, grid(owners, caps), (owners * (count + part_rows)) as u64)
+        .params([count, cols, rows].map(word))
+        .params([0])
+        .params([x.offset, index.offset, outs[0].layout.offset, 0].map(word))
+        .params([parts, part_rows, owners, 0].map(word))
+        .params(list(&row.shape, 1))
+        .params(list(&row.strides, 0))
+        .params(list(&index_view.shape, 1))
+        .params(list(&index_view.strides, 0))
+        .params(list(&over.strides, 0))
+        .read(1, Slot::In(0))
+        .read(2, Slot::In(1))
+        .write(3, Slot::Out(0))
+        .watch(1, rows, 3);
+    Ok(vec![launch])
+}

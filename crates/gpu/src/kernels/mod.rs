@@ -1,0 +1,138 @@
+//! From operations to launches: pure functions of operation, layouts and capabilities.
+
+mod create;
+mod gather;
+mod half;
+mod map;
+mod matmul;
+mod optimizer;
+mod reduce;
+mod softmax;
+
+pub use matmul::{MatMulVariant, Sizes, Tile, choose as choose_matmul};
+
+use crate::{
+    Caps,
+    launch::{Launch, Operand, Program, Slot},
+};
+use wgrad_core::{DType, Error, Layout, Op, Result};
+
+/// What runs an operation on an adapter with these capabilities.
+pub fn lower(op: &Op, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Program> {
+    for x in ins.iter().chain(outs) {
+        let reach = x.layout.end().max(1) as u64 * x.dtype.size() as u64;
+        if reach > caps.max_binding || u32::try_from(x.layout.numel()).is_err() {
+            return Err(Error::size(
+                op.name(),
+                format!(
+                    "{:?} {} reaches over {reach} bytes of its storage; this adapter binds at most {} at once; \
+                     split the tensor",
+                    x.layout.shape, x.dtype, caps.max_binding
+                ),
+            ));
+        }
+    }
+    if ins.iter().chain(outs).any(|x| x.dtype == DType::F16) {
+        return half::lower(op, ins, outs, caps);
+    }
+    lower_wide(op, ins, outs, caps)
+}
+
+/// The same for operations without 16-bit operands.
+fn lower_wide(op: &Op, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Program> {
+    let launches = match op {
+        Op::Unary(op) => map::unary(*op, ins, outs, caps)?,
+        Op::UnaryBackward(op) => map::unary_backward(op.0, ins, outs, caps)?,
+        Op::Binary(op) => map::binary(*op, ins, outs, caps)?,
+        Op::Scalar(op) => map::scalar(op, ins, outs, caps)?,
+        Op::Compare(op) => map::compare(*op, ins, outs, caps)?,
+        Op::CompareScalar(op) => map::compare_scalar(op, ins, outs, caps)?,
+        Op::Where(_) => map::choose(ins, outs, caps)?,
+        Op::Mask(op) => map::mask(op.keep, ins, outs, caps)?,
+        Op::Cast(_) => map::cast(ins, outs, caps)?,
+        Op::Copy(_) => map::copy(Slot::In(0), ins[0], outs[0], false, caps)?,
+        Op::Assign(_) => map::copy(Slot::In(1), ins[1], outs[0], true, caps)?,
+        Op::Concat(op) => map::concat(op.axis, ins, outs, caps)?,
+        Op::Pad(op) => map::pad(op, ins, outs, caps)?,
+        Op::Fill(op) => create::fill(op.value, outs, caps)?,
+        Op::Arange(op) => create::arange(op, outs, caps)?,
+        Op::OneHot(op) => create::one_hot(op.classes, ins, outs, caps)?,
+        Op::Random(op) => create::random(op, ins, outs, caps)?,
+        Op::Gather(_) => gather::gather(ins, outs, caps)?,
+        Op::ScatterRows(op) => gather::scatter_rows(op.rows, ins, outs, caps)?,
+        Op::Sgd(op) => optimizer::sgd(op, ins, outs, caps)?,
+        Op::Adam(op) => optimizer::adam(op, ins, outs, caps)?,
+        Op::ArgReduce(op) => reduce::arg_reduce(op, ins, outs, caps)?,
+        Op::Reduce(op) => return reduce::reduce(op, ins, outs, caps),
+        Op::MatMul(_) => matmul::matmul(ins, outs, caps)?,
+        Op::Linear(op) => matmul::linear(op, ins, outs, caps)?,
+        Op::Softmax(op) => return softmax::softmax(op, ins, outs, caps),
+        Op::SoftmaxBackward(op) => return softmax::backward(op, ins, outs, caps),
+        Op::CrossEntropy(op) => return softmax::cross_entropy(op, ins, outs, caps),
+        Op::ViewOp(_) => return Err(Error::internal(op.name(), "a view is not run")),
+    };
+    Ok(Program { launches, scratch: Vec::new() })
+}
+
+/// A number that WGSL counts in u32; `lower` has checked that operands fit.
+pub(crate) fn word(x: usize) -> u32 {
+    u32::try_from(x).unwrap_or(u32::MAX)
+}
+
+/// Sizes or strides, innermost first, as two vec4.
+pub(crate) fn list(values: &[usize], fill: u32) -> [u32; 8] {
+    let mut words = [fill; 8];
+    for (to, &x) in words.iter_mut().zip(values.iter().rev()) {
+        *to = word(x);
+    }
+    words
+}
+
+/// The rank as a kernel constant: at least 1.
+pub(crate) fn rank_of(layout: &Layout) -> u32 {
+    word(layout.shape.rank().max(1))
+}
+
+/// Workgroups of 64 for `threads` threads that step by the size of the grid: enough to fill the
+/// adapter, and on software a few for each CPU.
+pub(crate) fn grid(threads: usize, caps: &Caps) -> [u32; 2] {
+    let groups = word(threads.div_ceil(64)).max(1);
+    let most = if caps.software { (caps.threads * 8).max(8) } else { caps.max_groups.min(65_535) };
+    [groups.min(most), 1]
+}
+
+/// Workgroups for work that takes a whole workgroup each.
+pub(crate) fn grid_of_groups(count: usize, caps: &Caps) -> [u32; 2] {
+    [word(count).clamp(1, caps.max_groups.min(65_535)), 1]
+}
+
+/// The name of a type in WGSL.
+pub(crate) fn wgsl(dtype: DType) -> Result<&'static str> {
+    match dtype {
+        DType::F32 => Ok("f32"),
+        DType::I32 => Ok("i32"),
+        DType::U32 | DType::Bool => Ok("u32"),
+        DType::F16 | DType::F64 => {
+            Err(Error::internal("lower", format!("{dtype} reached a 32-bit kernel")))
+        }
+    }
+}
+
+/// Four of a type in WGSL.
+pub(crate) fn wgsl4(dtype: DType) -> Result<&'static str> {
+    Ok(match wgsl(dtype)? {
+        "f32" => "vec4<f32>",
+        "i32" => "vec4<i32>",
+        _ => "vec4<u32>",
+    })
+}
+
+/// The kernel that an expression table lacks: a slip in this crate.
+pub(crate) fn missing(what: &str) -> Error {
+    Error::internal("lower", format!("no WGSL expression for {what}"))
+}
+
+/// Whether a launch list contains a kernel; for tests.
+pub fn uses(program: &Program, kernel: &str) -> bool {
+    program.launches.iter().any(|launch: &Launch| launch.kernel.name == kernel)
+}

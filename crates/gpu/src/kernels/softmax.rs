@@ -1,0 +1,178 @@
+//! Softmax, its backward, and cross-entropy: one thread per row on software adapters and for short
+//! rows, one workgroup per row elsewhere.
+
+use super::{grid, grid_of_groups, reduce, word};
+use crate::{
+    Caps,
+    launch::{Launch, Operand, Program, Slot},
+};
+use wgrad_core::{
+    Layout, Result,
+    ops::{
+        cross_entropy::CrossEntropy,
+        softmax::{Softmax, SoftmaxBackward},
+    },
+};
+use wgrad_shaders::Kernel;
+
+/// Whether rows of this length get a workgroup each.
+fn by_groups(cols: usize, rows: usize, caps: &Caps) -> bool {
+    !caps.software && cols >= 64 && rows < 1 << 20
+}
+
+/// A tensor as rows along an axis. All operands must allow the same two-level description, so the
+/// axes before and after the axis are each one dimension after collapsing; `lower` copies otherwise.
+struct Rows {
+    inner: usize,
+    words: [u32; 4],
+}
+
+/// Offset, outer stride, near stride, stride along the axis; `None` where the other axes do not step
+/// as one before and one after the axis.
+fn rows(layout: &Layout, axis: usize) -> Option<Rows> {
+    let rank = layout.shape.rank();
+    let step = |from: usize, to: usize| -> Option<(usize, usize)> {
+        let (mut size, mut stride) = (1, 0);
+        for i in (from..to).rev() {
+            if layout.shape[i] == 1 {
+                continue;
+            }
+            if size == 1 {
+                stride = layout.strides[i];
+            } else if layout.strides[i] != stride * size {
+                return None;
+            }
+            size *= layout.shape[i];
+        }
+        Some((size, stride))
+    };
+    let (_, outer) = step(0, axis)?;
+    let (inner, near) = step(axis + 1, rank)?;
+    Some(Rows { inner, words: [layout.offset, outer, near, layout.strides[axis]].map(word) })
+}
+
+/// The row descriptions of all operands, with copies for those that have none: launches to run first,
+/// and where the operand is then.
+fn describe(
+    operands: &[(Slot, &Operand)],
+    axis: usize,
+    caps: &Caps,
+    program: &mut Program,
+) -> Result<Vec<(Slot, Rows)>> {
+    let mut described = Vec::with_capacity(operands.len());
+    for &(slot, x) in operands {
+        if let Some(rows) = rows(&x.layout, axis) {
+            described.push((slot, rows));
+            continue;
+        }
+        let copy = Operand { layout: Layout::contiguous(x.layout.shape), dtype: x.dtype };
+        let scratch = Slot::Scratch(program.scratch.len());
+        program.scratch.push(copy.layout.numel() * 4);
+        for mut launch in super::map::copy(slot, *x, copy, false, caps)? {
+            for binding in &mut launch.bindings {
+                if binding.slot == Slot::Out(0) {
+                    binding.slot = scratch;
+                }
+            }
+            program.launches.push(launch);
+        }
+        if let Some(rows) = rows(&copy.layout, axis) {
+            described.push((scratch, rows));
+        }
+    }
+    Ok(described)
+}
+
+fn rowwise(
+    name: [&'static str; 2],
+    axis: usize,
+    log: bool,
+    operands: &[(Slot, &Operand)],
+    caps: &Caps,
+) -> Result<Program> {
+    let mut program = Program::default();
+    let described = describe(operands, axis, caps, &mut program)?;
+    let Some((_, first)) = operands.first() else { return Ok(program) };
+    let cols = first.layout.shape[axis];
+    let count = first.layout.numel() / cols.max(1);
+    let groups = by_groups(cols, count, caps);
+    let kernel = Kernel {
+        name: if groups { name[1] } else { name[0] },
+        parts: vec!["rows", "larger", "nan"],
+        aliases: vec![("elem", "f32"), ("bits", "u32"), ("mask", "bool")],
+        ..Kernel::default()
+    };
+    let inner = described.first().map_or(1, |(_, rows)| rows.inner);
+    let grid = if groups { grid_of_groups(count, caps) } else { grid(count, caps) };
+    let mut launch = Launch::new(kernel, grid, first.layout.numel() as u64 * 4)
+        .params([word(count), word(cols), word(inner), u32::from(log)]);
+    for (i, (slot, rows)) in described.iter().enumerate() {
+        launch = launch.params(rows.words);
+        let at = word(i) + 1;
+        launch = if i + 1 == described.len() { launch.write(at, *slot) } else { launch.read(at, *slot) };
+    }
+    program.launches.push(launch);
+    Ok(program)
+}
+
+pub(super) fn softmax(op: &Softmax, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Program> {
+    rowwise(
+        ["softmax_lanes", "softmax_groups"],
+        op.axis,
+        op.log,
+        &[(Slot::In(0), &ins[0]), (Slot::Out(0), &outs[0])],
+        caps,
+    )
+}
+
+pub(super) fn backward(
+    op: &SoftmaxBackward,
+    ins: &[Operand],
+    outs: &[Operand],
+    caps: &Caps,
+) -> Result<Program> {
+    rowwise(
+        ["softmax_backward_lanes", "softmax_backward_groups"],
+        op.axis,
+        op.log,
+        &[(Slot::In(0), &ins[0]), (Slot::In(1), &ins[1]), (Slot::Out(0), &outs[0])],
+        caps,
+    )
+}
+
+pub(super) fn cross_entropy(
+    op: &CrossEntropy,
+    ins: &[Operand],
+    outs: &[Operand],
+    caps: &Caps,
+) -> Result<Program> {
+    let (x, labels) = (&ins[0].layout, &ins[1].layout);
+    let (rows, cols) = (x.shape[0], x.shape[1]);
+    let groups = by_groups(cols, rows, caps);
+    let gradient = if op.gradient { "cross_entropy_gradient" } else { "cross_entropy_loss_only" };
+    let kernel = Kernel {
+        name: if groups { "cross_entropy_groups" } else { "cross_entropy_lanes" },
+        parts: vec!["watch", "larger", "nan", gradient],
+        aliases: vec![("elem", "f32"), ("bits", "u32"), ("mask", "bool")],
+        ..Kernel::default()
+    };
+    let grid = if groups { grid_of_groups(rows, caps) } else { grid(rows, caps) };
+    let weight = 1.0 / rows as f32;
+    let mut launch = Launch::new(kernel, grid, x.numel() as u64 * 4)
+        .params([rows, cols, x.offset, x.strides[0], x.strides[1]].map(word))
+        .params([word(labels.offset), word(labels.strides[0]), 0])
+        .params([op.smoothing.to_bits(), weight.to_bits(), 0])
+        .params([outs.get(1).map_or(0, |dx| word(dx.layout.offset))])
+        .read(1, Slot::In(0))
+        .read(2, Slot::In(1))
+        .write(3, Slot::Scratch(0));
+    if op.gradient {
+        launch = launch.write(4, Slot::Out(1));
+    }
+    let mut launches = Vec::with_capacity(2);
+    if rows > 0 {
+        launches.push(launch.watch(1, cols, 7));
+    }
+    launches.push(reduce::mean_of_scratch(rows, outs[0].layout.offset, caps)?);
+    Ok(Program { launches, scratch: vec![rows.max(1) * 4] })
+}

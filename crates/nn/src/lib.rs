@@ -1,0 +1,62 @@
+//! Layers, optimizers and data for wgrad, built on the public interface of `wgrad-core` alone.
+//!
+//! Programs use the `wgrad` crate, which re-exports what is public here. A model is a struct of
+//! layers; [`Module::on`] puts all its parameters into one buffer on a device, so that an optimizer
+//! steps a whole model in one dispatch. The losses are methods of `Tensor` (`cross_entropy`, `mse`).
+//!
+//! ```
+//! use wgrad_core::{Device, Tensor};
+//! use wgrad_nn::{Init, Layer, Linear, Module, Optimizer, Sgd, module};
+//!
+//! struct Net {
+//!     body: Linear,
+//!     head: Linear,
+//! }
+//! module!(Net { body, head });
+//!
+//! impl Net {
+//!     fn new(device: &Device) -> wgrad_core::Result<Net> {
+//!         let mut init = Init::new(7);
+//!         Net { body: Linear::new(2, 16, &mut init)?, head: Linear::new(16, 1, &mut init)? }.on(device)
+//!     }
+//!     fn forward(&self, x: &Tensor) -> wgrad_core::Result<Tensor> {
+//!         self.head.forward(&self.body.forward(x)?.tanh()?)
+//!     }
+//! }
+//!
+//! let cpu = Device::cpu();
+//! let net = Net::new(&cpu)?;
+//! assert_eq!(net.names(), ["body.weight", "body.bias", "head.weight", "head.bias"]);
+//!
+//! let x = Tensor::from_vec([0.0f32, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0], [4, 2], &cpu)?;
+//! let xor = Tensor::from_vec([0.0f32, 1.0, 1.0, 0.0], [4, 1], &cpu)?;
+//! let sgd = Sgd::new(&net, 0.1)?.momentum(0.9)?;
+//! for _ in 0..500 {
+//!     let loss = net.forward(&x)?.mse(&xor)?;
+//!     sgd.step(&loss.backward()?)?;
+//! }
+//! assert!(net.forward(&x)?.mse(&xor)?.item::<f32>()? < 0.01);
+//! # Ok::<(), wgrad_core::Error>(())
+//! ```
+
+mod activation;
+mod data;
+mod init;
+mod linear;
+mod metrics;
+mod mlp;
+mod module;
+mod optim;
+mod parameter;
+mod sequential;
+
+pub use activation::Activation;
+pub use data::{Batches, Dataset, Idx};
+pub use init::Init;
+pub use linear::Linear;
+pub use metrics::{accuracy, count_correct};
+pub use mlp::{Mlp, MlpOptions};
+pub use module::{Layer, Module, Visitor};
+pub use optim::{Adam, AdamW, AdamWith, Optimizer, Sgd};
+pub use parameter::Parameter;
+pub use sequential::Sequential;

@@ -1,0 +1,28 @@
+// generate: y[i] = start + i * step, for fills and ranges.
+//
+//   y view of any strides, innermost first
+//   bindings  0 params, 1 y (write)
+//   launch    any number of workgroups of 64; a thread steps through elements by the size of the grid
+//   numerics  one product and one sum per element, so errors do not add up
+
+struct Params {
+  count: u32, offset: u32, start: u32, step: u32,      // start and step as bits
+  shape: array<vec4<u32>, 2>, strides: array<vec4<u32>, 2>,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> y: array<elem>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+  for (var i = id.x; i < params.count; i += groups.x * 64u) {
+    var at = params.offset;
+    var rest = i;
+    for (var axis = 0u; axis < RANK - 1u; axis++) {
+      let size = pick(params.shape, axis);
+      at += (rest % size) * pick(params.strides, axis);
+      rest /= size;
+    }
+    at += rest * pick(params.strides, RANK - 1u);
+    y[at] = bitcast<elem>(params.start) + elem(i) * bitcast<elem>(params.step);
+  }
+}

@@ -1,0 +1,156 @@
+//! The WGSL kernels of wgrad, as text. A kernel is a file here, helper files from `lib/`, type aliases
+//! and constants, joined into one module by [`source`]. WGSL lets declarations come in any order.
+
+mod expressions;
+
+pub use expressions::{Expression, binary, compare, join, unary, unary_backward};
+
+use std::fmt::Write;
+
+/// A kernel in one of its variants: what is joined to make its text. Equal kernels have equal text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Kernel {
+    /// File name without ending; also the pipeline's label and the word in error messages.
+    pub name: &'static str,
+    /// Helper files from `lib/`, without ending.
+    pub parts: Vec<&'static str>,
+    /// Type aliases; for a template, further variables.
+    pub aliases: Vec<(&'static str, &'static str)>,
+    /// Constants, or for a template its variables.
+    pub values: Vec<(&'static str, u32)>,
+    /// Functions given as text.
+    pub functions: Vec<&'static str>,
+}
+
+macro_rules! files {
+    ($($name:literal)*) => {
+        &[$(($name, include_str!(concat!($name, ".wgsl")))),*]
+    };
+}
+
+/// Kernels that are whole files.
+const KERNELS: &[(&str, &str)] = files!(
+    "adam" "adam_advance" "arg_reduce" "cross_entropy_groups" "cross_entropy_lanes" "gather_rows"
+    "generate" "map1" "map2" "map3" "matmul_tiled" "narrow_f16" "one_hot" "random" "random_advance"
+    "reduce_groups" "reduce_lanes" "scatter_rows" "sgd" "softmax_backward_groups"
+    "softmax_backward_lanes" "softmax_groups" "softmax_lanes" "widen_f16"
+);
+
+/// Kernels that must be unrolled and are therefore templates.
+const TEMPLATES: &[(&str, &str)] = &[
+    ("matmul_lanes", include_str!("matmul_lanes.wgsl.jinja")),
+    ("matmul_registers", include_str!("matmul_registers.wgsl.jinja")),
+];
+
+/// Helpers that several kernels share.
+const PARTS: &[(&str, &str)] = &[
+    ("cross_entropy_gradient", include_str!("lib/cross_entropy_gradient.wgsl")),
+    ("cross_entropy_loss_only", include_str!("lib/cross_entropy_loss_only.wgsl")),
+    ("gelu_tanh", include_str!("lib/gelu_tanh.wgsl")),
+    ("guarded", include_str!("lib/guarded.wgsl")),
+    ("index", include_str!("lib/index.wgsl")),
+    ("larger", include_str!("lib/larger.wgsl")),
+    ("nan", include_str!("lib/nan.wgsl")),
+    ("normal_cdf", include_str!("lib/normal_cdf.wgsl")),
+    ("philox", include_str!("lib/philox.wgsl")),
+    ("power", include_str!("lib/power.wgsl")),
+    ("power_whole", include_str!("lib/power_whole.wgsl")),
+    ("reduce_view", include_str!("lib/reduce_view.wgsl")),
+    ("row_index", include_str!("lib/row_index.wgsl")),
+    ("rows", include_str!("lib/rows.wgsl")),
+    ("sgd_momentum", include_str!("lib/sgd_momentum.wgsl")),
+    ("sgd_plain", include_str!("lib/sgd_plain.wgsl")),
+    ("sigmoid", include_str!("lib/sigmoid.wgsl")),
+    ("tanh", include_str!("lib/tanh.wgsl")),
+    ("unguarded", include_str!("lib/unguarded.wgsl")),
+    ("watch", include_str!("lib/watch.wgsl")),
+];
+
+/// Names of all kernels, in order.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    KERNELS.iter().chain(TEMPLATES).map(|(name, _)| *name)
+}
+
+/// Names of all helper files, in order.
+pub fn parts() -> impl Iterator<Item = &'static str> {
+    PARTS.iter().map(|(name, _)| *name)
+}
+
+fn find(list: &[(&'static str, &'static str)], name: &str) -> Option<&'static str> {
+    list.iter().find(|(n, _)| *n == name).map(|(_, text)| *text)
+}
+
+/// The WGSL text of a kernel, or what about it does not exist.
+pub fn source(kernel: &Kernel) -> Result<String, String> {
+    let mut text = String::with_capacity(8192);
+    let body = if let Some(template) = find(TEMPLATES, kernel.name) {
+        let numbers = kernel.values.iter().map(|&(k, v)| (k, minijinja::Value::from(v)));
+        let words = kernel.aliases.iter().map(|&(k, v)| (k, minijinja::Value::from(v)));
+        let context: std::collections::BTreeMap<_, _> = numbers.chain(words).collect();
+        environment()
+            .render_str(template, minijinja::Value::from(context))
+            .map_err(|e| format!("{}: {e:#}", kernel.name))?
+    } else {
+        for (name, ty) in &kernel.aliases {
+            let _ = writeln!(text, "alias {name} = {ty};");
+        }
+        for (name, value) in &kernel.values {
+            let _ = writeln!(text, "const {name} = {value}u;");
+        }
+        find(KERNELS, kernel.name)
+            .ok_or_else(|| format!("there is no kernel {:?}", kernel.name))?
+            .to_owned()
+    };
+    for function in &kernel.functions {
+        text.push_str(function);
+        text.push('\n');
+    }
+    for part in &kernel.parts {
+        text.push_str(find(PARTS, part).ok_or_else(|| format!("there is no part {part:?}"))?);
+    }
+    text.push_str(&body);
+    Ok(text)
+}
+
+fn environment() -> &'static minijinja::Environment<'static> {
+    static ENVIRONMENT: std::sync::OnceLock<minijinja::Environment<'static>> =
+        std::sync::OnceLock::new();
+    ENVIRONMENT.get_or_init(|| {
+        let mut environment = minijinja::Environment::new();
+        let syntax = minijinja::syntax::SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .keep_trailing_newline(true)
+            .build();
+        if let Ok(syntax) = syntax {
+            environment.set_syntax(syntax);
+        }
+        environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
+        environment
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_render_in_any_variant() {
+        let mut kernel = Kernel { name: "matmul_lanes", ..Kernel::default() };
+        assert!(source(&kernel).is_err(), "a missing variable is an error");
+        kernel.values = vec![
+            ("rows", 16),
+            ("cols4", 2),
+            ("shuffle", 1),
+            ("a_vec4", 1),
+            ("b_vec4", 1),
+            ("bias", 1),
+            ("activation", 1),
+        ];
+        kernel.aliases = vec![("a_layout", "any"), ("b_layout", "any")];
+        let text = source(&kernel).unwrap();
+        assert!(text.contains("fn main") && text.contains("subgroupShuffle"));
+        kernel.values[2].1 = 0;
+        assert!(!source(&kernel).unwrap().contains("subgroupShuffle("));
+    }
+}

@@ -1,0 +1,41 @@
+// reduce_view: what the reductions read and write, and where the elements of one result lie.
+
+struct Params {
+  count: u32,                  // results * chunks
+  length: u32,                 // elements reduced into one result
+  chunk: u32,                  // elements reduced by one workgroup
+  chunks: u32,                 // workgroups per result
+  scale: f32,                  // factor for a mean
+  nan: u32,
+  x_offset: u32,
+  y_offset: u32,
+  kept: array<vec4<u32>, 2>,   // sizes
+  kept_x: array<vec4<u32>, 2>, // strides in x
+  reduced: array<vec4<u32>, 2>,
+  reduced_x: array<vec4<u32>, 2>,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<elem>;
+@group(0) @binding(2) var<storage, read_write> y: array<elem_y>;
+
+fn kept_at(result: u32) -> u32 {
+  var at = params.x_offset;
+  var rest = result;
+  for (var axis = 0u; axis < KEPT - 1u; axis++) {
+    let size = pick(params.kept, axis);
+    at += (rest % size) * pick(params.kept_x, axis);
+    rest /= size;
+  }
+  return at + rest * pick(params.kept_x, KEPT - 1u);
+}
+
+fn reduced_at(element: u32) -> u32 {
+  var at = 0u;
+  var rest = element;
+  for (var axis = 0u; axis < REDUCED - 1u; axis++) {
+    let size = pick(params.reduced, axis);
+    at += (rest % size) * pick(params.reduced_x, axis);
+    rest /= size;
+  }
+  return at + rest * pick(params.reduced_x, REDUCED - 1u);
+}

@@ -1,0 +1,42 @@
+// map2: y = apply(a, b), element by element over strided views.
+//
+//   a, b, y  views of equal shape, broadcast by stride 0; sizes and strides innermost first
+//   bindings  0 params, 1 a (read), 2 b (read), 3 y (write)
+//   launch    any number of workgroups of 64; a thread steps through elements by the size of the grid
+//   types     elem_* is what apply sees, slot_* how it lies in memory: both scalar, or vec4 along the
+//             innermost axis, where a slot that stays scalar is spread over the four
+//   numerics  those of apply; no arithmetic here
+
+struct Params {
+  count: u32,                  // elements of y (vec4s where elem_y is one)
+  scalar: u32,                 // a number for apply, as bits
+  extra: u32,                  // another
+  nan: u32,                    // NaN, as bits: a constant would not compile
+  offsets: vec4<u32>,          // of y, a, b, c
+  shape: array<vec4<u32>, 2>,
+  y: array<vec4<u32>, 2>,      // strides
+  a: array<vec4<u32>, 2>,
+  b: array<vec4<u32>, 2>,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<slot_a>;
+@group(0) @binding(2) var<storage, read> b: array<slot_b>;
+@group(0) @binding(3) var<storage, read_write> y: array<elem_y>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+  if (halted()) { return; }
+  let step = groups.x * 64u;
+  for (var i = id.x; i < params.count; i += step) {
+    var at = params.offsets;
+    var rest = i;
+    for (var axis = 0u; axis < RANK - 1u; axis++) {
+      let size = pick(params.shape, axis);
+      let here = rest % size;
+      rest /= size;
+      at += here * vec4(pick(params.y, axis), pick(params.a, axis), pick(params.b, axis), 0u);
+    }
+    at += rest * vec4(pick(params.y, RANK - 1u), pick(params.a, RANK - 1u), pick(params.b, RANK - 1u), 0u);
+    y[at.x] = apply(elem_a(a[at.y]), elem_b(b[at.z]));
+  }
+}

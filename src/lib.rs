@@ -1,0 +1,51 @@
+//! wgrad trains neural networks on any GPU that Vulkan, Metal or DX12 can drive, with kernels in plain
+//! WGSL, and on the CPU.
+//!
+//! ```
+//! use wgrad::prelude::*;
+//! # fn main() -> Result<()> {
+//! let device = wgrad::best_device().0;
+//! let x = Tensor::from_vec([1.0f32, 2.0, 3.0, 4.0], [2, 2], &device)?;
+//! let w = Tensor::from_vec([1.0f32, -1.0], [1, 2], &device)?.requiring_grad();
+//! let z = x.linear(&w, None, None)?; // Z = X Wᵀ
+//! let loss = z.square()?.mean_all()?;
+//! assert_eq!(loss.backward()?.wrt(&w)?.to_vec::<f32>()?, [-4.0, -6.0]);
+//! # Ok(()) }
+//! ```
+
+pub use wgrad_core::{
+    DType, Device, DeviceInfo, DeviceKind, Element, Error, ErrorKind, FlatParameters, Gradients,
+    Layout, MemoryReport, Operand, READ_TIMEOUT, Read, Result, Role, Shape, Tensor, no_grad, philox,
+};
+pub use wgrad_nn as nn;
+
+#[cfg(feature = "gpu")]
+pub use wgrad_gpu::{AdapterChoice, AdapterSummary, adapters, gpu, open};
+
+/// What most programs need.
+pub mod prelude {
+    pub use crate::{
+        DType, Device, DeviceKind, Element, Error, ErrorKind, Gradients, Result, Tensor, no_grad,
+    };
+    pub use wgrad_nn::{
+        Activation, Adam, AdamW, Batches, Dataset, Idx, Init, Layer, Linear, Mlp, MlpOptions, Module,
+        Optimizer, Sequential, Sgd, Visitor, accuracy, count_correct, module,
+    };
+}
+
+/// The process-wide CPU device.
+pub fn cpu() -> Device {
+    Device::cpu()
+}
+
+/// The best device there is: a GPU adapter, real before software, else the CPU. In the last case the
+/// error says why there is no GPU and what to install.
+pub fn best_device() -> (Device, Option<Error>) {
+    #[cfg(feature = "gpu")]
+    match gpu() {
+        Ok(device) => return (device, None),
+        Err(error) => return (cpu(), Some(error)),
+    }
+    #[cfg(not(feature = "gpu"))]
+    (cpu(), Some(Error::device("open", "built without the feature \"gpu\"; build with it to use one")))
+}

@@ -1,0 +1,123 @@
+//! GPU devices, opened once per process: the adapter with its software kernels, with the kernels meant
+//! for real GPUs, with each matmul variant forced, and with one kernel broken on purpose.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+use wgrad_core::{Device, Error, Result};
+use wgrad_gpu::{AdapterChoice, Caps, Edit, Gpu, MatMulVariant, Options, Tile};
+
+/// Which kernels an adapter is made to choose.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Those for software adapters: on lavapipe the adapter as it is.
+    Software,
+    /// Those for real GPUs: on one the adapter as it is.
+    Hardware,
+    /// One matmul variant wherever there is a product.
+    MatMul(MatMulVariant),
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mode::Software => f.write_str("gpu_software"),
+            Mode::Hardware => f.write_str("gpu_hardware"),
+            Mode::MatMul(MatMulVariant::Tiled) => f.write_str("gpu_tiled"),
+            Mode::MatMul(MatMulVariant::Registers(tile)) => write!(f, "gpu_registers_{tile:?}"),
+            Mode::MatMul(MatMulVariant::Lanes { rows, cols4, shuffle }) => {
+                let how = if *shuffle { "shuffle" } else { "loads" };
+                write!(f, "gpu_lanes_{rows}x{cols4}_{how}")
+            }
+        }
+    }
+}
+
+/// The matmul variants that tests force one by one; shuffles only where subgroups have 8 lanes.
+pub fn matmul_variants() -> Vec<MatMulVariant> {
+    let lanes = |rows, cols4, shuffle| MatMulVariant::Lanes { rows, cols4, shuffle };
+    let mut variants = vec![
+        MatMulVariant::Tiled,
+        MatMulVariant::Registers(Tile::Small),
+        MatMulVariant::Registers(Tile::Medium),
+        MatMulVariant::Registers(Tile::Large),
+        lanes(8, 1, false),
+        lanes(16, 1, false),
+        lanes(24, 2, false),
+    ];
+    if native_caps().is_ok_and(|caps| caps.subgroups == Some((8, 8))) {
+        variants.extend([lanes(8, 1, true), lanes(24, 2, true)]);
+    }
+    variants
+}
+
+/// A device, and the turn to use it: the list of kernels that ran is kept per device, so one row at a
+/// time may run there.
+pub struct Opened {
+    pub device: Device,
+    turn: Mutex<()>,
+}
+
+impl Opened {
+    pub fn new(device: Device) -> Opened {
+        Opened { device, turn: Mutex::new(()) }
+    }
+
+    /// The backend behind the device.
+    pub fn gpu(&self) -> &Gpu {
+        Gpu::of(&self.device).expect("a device opened as a GPU")
+    }
+
+    /// Waits until nobody else uses the device.
+    pub fn turn(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A new device of the adapter that the environment asks for.
+pub fn open(options: &Options) -> Result<Device> {
+    pollster::block_on(wgrad_gpu::open_with(&AdapterChoice::Auto, options))
+}
+
+/// What the adapter itself can do.
+fn native_caps() -> Result<Caps> {
+    static CAPS: OnceLock<Result<Caps>> = OnceLock::new();
+    CAPS.get_or_init(|| {
+        let device = open(&Options::default())?;
+        Gpu::of(&device)
+            .map(|gpu| *gpu.caps())
+            .ok_or_else(|| Error::internal("open", "the opened device is no GPU"))
+    })
+    .clone()
+}
+
+/// What kernels are chosen by in a mode.
+pub fn caps(mode: Mode) -> Result<Caps> {
+    let native = native_caps()?;
+    Ok(match mode {
+        Mode::Software => Caps { software: true, threads: native.threads.max(4), ..native },
+        Mode::Hardware => Caps { software: false, threads: 0, ..native },
+        Mode::MatMul(variant) => Caps { force_matmul: Some(variant), ..native },
+    })
+}
+
+/// The device of a mode.
+pub fn device(mode: Mode) -> Result<Arc<Opened>> {
+    static DEVICES: Mutex<Option<HashMap<Mode, Result<Arc<Opened>>>>> = Mutex::new(None);
+    let mut devices = DEVICES.lock().unwrap_or_else(PoisonError::into_inner);
+    let devices = devices.get_or_insert_default();
+    let made = devices.entry(mode).or_insert_with(|| {
+        let options = Options { caps: Some(caps(mode)?), ..Options::default() };
+        Ok(Arc::new(Opened::new(open(&options)?)))
+    });
+    made.clone()
+}
+
+/// A device of a mode on which one kernel's text is changed.
+pub fn sabotaged(mode: Mode, kernel: &str, from: &str, to: &str) -> Result<Opened> {
+    let edit = Edit { kernel: kernel.to_owned(), from: from.to_owned(), to: to.to_owned() };
+    let options = Options { caps: Some(caps(mode)?), edit: Some(edit), ..Options::default() };
+    Ok(Opened::new(open(&options)?))
+}
