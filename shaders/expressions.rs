@@ -70,8 +70,6 @@ table! {
     "to_bool" [] "select(elem_y(0u), elem_y(1u), !(x == elem(0)))"
     "float_to_i32" ["nan"] "select(select(elem_y(clamp(x, elem(-2147483600.0), elem(2147483500.0))), select(elem_y(0x7fffffff), elem_y(i32(-2147483647 - 1)), x < elem(0.0)), abs(x) >= elem(2147483648.0)), elem_y(0), is_nan(x))"
     "float_to_u32" ["nan"] "select(select(elem_y(clamp(x, elem(0.0), elem(4294967000.0))), elem_y(0xffffffffu), x >= elem(4294967296.0)), elem_y(0u), is_nan(x))"
-    "i32_to_u32" [] "elem_y(max(x, elem_a(0)))"
-    "u32_to_i32" [] "elem_y(min(x, elem_a(0x7fffffffu)))"
 }
 
 table! {

@@ -112,6 +112,50 @@ pub fn source(kernel: &Kernel) -> Result<String, String> {
     Ok(text)
 }
 
+/// The templates' usual variants by file name: their texts lie under `rendered/`, for people to read.
+pub fn defaults() -> Vec<(&'static str, Kernel)> {
+    let lanes = |shuffle| Kernel {
+        name: "matmul_lanes",
+        values: vec![
+            ("rows", 16),
+            ("cols4", 2),
+            ("shuffle", shuffle),
+            ("a_vec4", 1),
+            ("b_vec4", 1),
+            ("bias", 1),
+            ("activation", 1),
+        ],
+        aliases: vec![("a_layout", "any"), ("b_layout", "any")],
+        functions: vec![
+            "alias elem = vec4<f32>;",
+            "fn apply(z: elem) -> elem { return select(z, z * params.slope, z < elem(0.0)); }",
+        ],
+        ..Kernel::default()
+    };
+    let registers = Kernel {
+        name: "matmul_registers",
+        values: vec![
+            ("bm", 64),
+            ("bn", 64),
+            ("bk", 16),
+            ("tm", 4),
+            ("tn", 4),
+            ("a_vec4", 1),
+            ("b_vec4", 1),
+            ("y_vec4", 1),
+            ("bias", 0),
+            ("activation", 0),
+        ],
+        aliases: vec![("a_layout", "row"), ("b_layout", "row")],
+        ..Kernel::default()
+    };
+    vec![
+        ("matmul_lanes", lanes(1)),
+        ("matmul_lanes_without_subgroups", lanes(0)),
+        ("matmul_registers_64", registers),
+    ]
+}
+
 fn environment() -> &'static minijinja::Environment<'static> {
     static ENVIRONMENT: std::sync::OnceLock<minijinja::Environment<'static>> =
         std::sync::OnceLock::new();

@@ -6,7 +6,7 @@
 //   numerics  24 random bits a number; normal numbers by Box and Muller 1958, with sine and cosine of
 //             our own, since WGSL promises only 2⁻¹¹ for them
 
-struct Params { count: u32, offset: u32, normal: u32, unused: u32, low: f32, high: f32, mean: f32, std: f32 }
+struct Params { count: u32, offset: u32, normal: u32, unused: u32, low: f32, high: f32, mean: f32, width: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> state: array<u32, 4>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
@@ -41,7 +41,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     let bits = philox(vec4(low, high, 0u, 0u), vec2(state[0], state[1]));
     var values: vec4<f32>;
     if (params.normal == 1u) {
-      values = params.mean + params.std * vec4(pair(bits.x, bits.y), pair(bits.z, bits.w));
+      values = params.mean + params.width * vec4(pair(bits.x, bits.y), pair(bits.z, bits.w));
     } else {
       let u = vec4(unit(bits.x), unit(bits.y), unit(bits.z), unit(bits.w));
       values = params.low + (params.high - params.low) * u;

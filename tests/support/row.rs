@@ -3,7 +3,7 @@
 use super::{
     check::Judged,
     devices::Mode,
-    inputs::{Input, Kind, Lie},
+    inputs::{Input, Lie},
 };
 use std::sync::OnceLock;
 use wgrad_core::{Result, Tensor};
@@ -23,6 +23,8 @@ pub struct Case {
     pub gradient_terms: usize,
     /// Whether the gradient is checked.
     pub gradient: bool,
+    /// Whether the judge's gradient is compared with difference quotients.
+    pub differences: bool,
     pub(super) judged: OnceLock<Result<Judged, String>>,
 }
 
@@ -32,7 +34,7 @@ impl Case {
         let inputs = inputs.into();
         let gradient = inputs.iter().any(|input| input.grad);
         let gradient_terms = inputs.iter().map(Input::numel).max().unwrap_or(1).max(1);
-        Case { inputs, terms: 1, gradient_terms, gradient, judged: OnceLock::new() }
+        Case { inputs, terms: 1, gradient_terms, gradient, differences: true, judged: OnceLock::new() }
     }
 
     /// How many terms are summed into one element of the result.
@@ -44,6 +46,12 @@ impl Case {
     /// Only the forward direction: for sizes at which the gradient adds time and no new kernel.
     pub fn forward_only(mut self) -> Case {
         self.gradient = false;
+        self
+    }
+
+    /// No difference quotients: where elements are so close that a step changes which is the largest.
+    pub fn no_differences(mut self) -> Case {
+        self.differences = false;
         self
     }
 
@@ -80,6 +88,8 @@ pub struct Row {
     pub half: bool,
     /// Why there is no gradient to check.
     pub no_gradient: Option<&'static str>,
+    /// Why its gradient is not compared with difference quotients.
+    pub no_differences: Option<&'static str>,
     /// Whether matmul variants are forced on this row one by one.
     pub matmul: bool,
     software: Vec<&'static str>,
@@ -102,6 +112,7 @@ pub fn row(
         cases: Vec::new(),
         half: false,
         no_gradient: None,
+        no_differences: None,
         matmul: false,
         software: Vec::new(),
         hardware: None,
@@ -141,6 +152,11 @@ impl Row {
 
     pub fn no_gradient(mut self, reason: &'static str) -> Row {
         self.no_gradient = Some(reason);
+        self
+    }
+
+    pub fn no_differences(mut self, reason: &'static str) -> Row {
+        self.no_differences = Some(reason);
         self
     }
 
@@ -191,11 +207,6 @@ impl Row {
     pub fn expected_backward(&self, mode: Mode, software: bool) -> Vec<&'static str> {
         let names = &self.backward[usize::from(!software)];
         names.iter().map(|name| resolve(name, mode, software)).collect()
-    }
-
-    /// Whether the row uses f16 anywhere.
-    pub fn float_inputs(&self) -> bool {
-        self.cases.iter().any(|case| case.inputs.iter().any(|input| input.kind == Kind::Float))
     }
 }
 

@@ -40,6 +40,7 @@ const TABLE: &[(&str, Rule, &str)] = &[
     ("softmax",    Rule::Close { rtol: 1e-5, atol: 2.3e-6 }, "tiny probabilities: (3 + 3d) u for distance d"),
     ("log_softmax", Rule::Close { rtol: 1e-6, atol: 4e-6 }, "log of a sum, and 1 ulp of the result"),
     ("cross_entropy", Rule::Close { rtol: 1e-6, atol: 4e-6 }, "as log_softmax"),
+    ("uniform",    Rule::Close { rtol: 2.4e-7, atol: 7e-7 }, "low + (high - low) u, of size 3: two roundings or one"),
     ("normal",     Rule::Close { rtol: 1e-5, atol: 2e-5 }, "Box and Muller: log near 1, then a square root"),
     ("optimizer",  Rule::Close { rtol: 2e-5, atol: 1e-7 }, "one step: sqrt and division, 7.5 ulp"),
     ("mse",        Rule::Close { rtol: 4e-6, atol: 1e-7 }, "difference, square, mean"),

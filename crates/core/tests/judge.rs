@@ -8,8 +8,8 @@ mod support;
 use half::f16;
 use support::*;
 use wgrad_core::{
-    DType, Device, ErrorKind, FlatParameters, Layout, MAX_RANK, Meta, Op, Role, Shape, Tensor, View,
-    no_grad,
+    DType, Device, ErrorKind, FlatParameters, Layout, MAX_RANK, Meta, Op, Role, Shape, Tensor,
+    View, no_grad,
     ops::{
         arg_reduce::ArgReduce,
         assign::Assign,
@@ -46,64 +46,126 @@ const ACTIVATIONS: [(Unary, [f64; 9], [f64; 9]); 5] = [
     (
         Unary::Sigmoid,
         [
-            0.0003353501304664781, 0.04742587317756678, 0.2689414213699951, 0.4378234991142019, 0.5,
-            0.6224593312018546, 0.7310585786300049, 0.8807970779778824, 0.9999546021312976,
+            0.0003353501304664781,
+            0.04742587317756678,
+            0.2689414213699951,
+            0.4378234991142019,
+            0.5,
+            0.6224593312018546,
+            0.7310585786300049,
+            0.8807970779778824,
+            0.9999546021312976,
         ],
         [
-            0.00033523767075647424, 0.04517665973091213, 0.19661193324148185, 0.24613408273759835,
-            0.25, 0.2350037122015945, 0.19661193324148185, 0.10499358540350652,
+            0.00033523767075647424,
+            0.04517665973091213,
+            0.19661193324148185,
+            0.24613408273759835,
+            0.25,
+            0.2350037122015945,
+            0.19661193324148185,
+            0.10499358540350652,
             4.5395807735951673e-05,
         ],
     ),
     (
         Unary::Gelu,
         [
-            -4.976768459417427e-15, -0.0040496940948902835, -0.15865525393145705,
-            -0.10032341857926907, 0.0, 0.34573123063700656, 0.8413447460685429,
-            1.9544997361036416, 10.0,
+            -4.976768459417427e-15,
+            -0.0040496940948902835,
+            -0.15865525393145705,
+            -0.10032341857926907,
+            0.0,
+            0.34573123063700656,
+            0.8413447460685429,
+            1.9544997361036416,
+            10.0,
         ],
         [
-            -3.979607261086796e-14, -0.011945647204183927, -0.0833154705876863,
-            0.30462664511636395, 0.5, 0.8674951246561629, 1.0833154705876864, 1.085231801078197,
+            -3.979607261086796e-14,
+            -0.011945647204183927,
+            -0.0833154705876863,
+            0.30462664511636395,
+            0.5,
+            0.8674951246561629,
+            1.0833154705876864,
+            1.085231801078197,
             1.0,
         ],
     ),
     (
         Unary::GeluTanh,
         [
-            -3.1077829375011112e-21, -0.003637392081773019, -0.1588080093917233,
-            -0.100324649298315, 0.0, 0.34571400982514394, 0.8411919906082767, 1.954597694087775,
+            -3.1077829375011112e-21,
+            -0.003637392081773019,
+            -0.1588080093917233,
+            -0.100324649298315,
+            0.0,
+            0.34571400982514394,
+            0.8411919906082767,
+            1.954597694087775,
             10.0,
         ],
         [
-            -4.7147845041068414e-20, -0.011584166630969726, -0.08296408384578255,
-            0.30464590484893955, 0.5, 0.8673699035346423, 1.0829640838457826, 1.0860992566236183,
+            -4.7147845041068414e-20,
+            -0.011584166630969726,
+            -0.08296408384578255,
+            0.30464590484893955,
+            0.5,
+            0.8673699035346423,
+            1.0829640838457826,
+            1.0860992566236183,
             1.0,
         ],
     ),
     (
         Unary::Silu,
         [
-            -0.002682801043731825, -0.14227761953270035, -0.2689414213699951,
-            -0.10945587477855047, 0.0, 0.3112296656009273, 0.7310585786300049,
-            1.7615941559557649, 9.999546021312975,
+            -0.002682801043731825,
+            -0.14227761953270035,
+            -0.2689414213699951,
+            -0.10945587477855047,
+            0.0,
+            0.3112296656009273,
+            0.7310585786300049,
+            1.7615941559557649,
+            9.999546021312975,
         ],
         [
-            -0.0023465512355853157, -0.08810410601516962, 0.07232948812851327,
-            0.37628997842980233, 0.5, 0.7399611873026518, 0.9276705118714867,
-            1.0907842487848955, 1.000408560208657,
+            -0.0023465512355853157,
+            -0.08810410601516962,
+            0.07232948812851327,
+            0.37628997842980233,
+            0.5,
+            0.7399611873026518,
+            0.9276705118714867,
+            1.0907842487848955,
+            1.000408560208657,
         ],
     ),
     (
         Unary::Softplus,
         [
-            0.00033540637289576885, 0.04858735157374206, 0.3132616875182228, 0.5759394198788436,
-            0.6931471805599453, 0.9740769841801067, 1.3132616875182228, 2.1269280110429727,
+            0.00033540637289576885,
+            0.04858735157374206,
+            0.3132616875182228,
+            0.5759394198788436,
+            0.6931471805599453,
+            0.9740769841801067,
+            1.3132616875182228,
+            2.1269280110429727,
             10.000045398899218,
         ],
         [
-            0.0003353501304664781, 0.04742587317756678, 0.2689414213699951, 0.4378234991142019, 0.5,
-            0.6224593312018546, 0.7310585786300049, 0.8807970779778824, 0.9999546021312976,
+            0.0003353501304664781,
+            0.04742587317756678,
+            0.2689414213699951,
+            0.4378234991142019,
+            0.5,
+            0.6224593312018546,
+            0.7310585786300049,
+            0.8807970779778824,
+            0.9999546021312976,
         ],
     ),
 ];
@@ -177,7 +239,13 @@ fn plain_functions_by_hand() {
         (
             Unary::Tanh,
             [-0.999329299739067, -0.7615941559557649, 0.0, 0.24491866240370913, 0.999329299739067],
-            [0.0013409506830258969, 0.41997434161402614, 1.0, 0.940014848806378, 0.0013409506830258969],
+            [
+                0.0013409506830258969,
+                0.41997434161402614,
+                1.0,
+                0.940014848806378,
+                0.0013409506830258969,
+            ],
         ),
     ];
     for dtype in [DType::F32, DType::F64] {
@@ -217,6 +285,42 @@ fn arithmetic_by_hand() {
     let (yes, no) = (Tensor::scalar(true, &cpu()).unwrap(), Tensor::scalar(false, &cpu()).unwrap());
     assert!(yes.try_ne(&no).unwrap().item::<bool>().unwrap());
     assert!(yes.select(&yes, &no).unwrap().item::<bool>().unwrap());
+}
+
+#[test]
+fn comparisons_by_hand() {
+    let (a, b) = ([1.0, 2.0, 2.0, NAN, 1.0, NAN], [2.0, 2.0, 1.0, 1.0, NAN, NAN]);
+    let (yes, no) = (true, false);
+    let rows = [
+        (Compare::Eq, [no, yes, no, no, no, no]),
+        (Compare::Ne, [yes, no, yes, yes, yes, yes]),
+        (Compare::Lt, [yes, no, no, no, no, no]),
+        (Compare::Le, [yes, yes, no, no, no, no]),
+        (Compare::Gt, [no, no, yes, no, no, no]),
+        (Compare::Ge, [no, yes, yes, no, no, no]),
+    ];
+    for dtype in [DType::F32, DType::F64, DType::F16, DType::I32, DType::U32] {
+        let n = if dtype.is_float() { 6 } else { 3 };
+        let (x, y) = (tensor(dtype, &a[..n], &[n]), tensor(dtype, &b[..n], &[n]));
+        for (op, want) in rows {
+            let run = |x: &Tensor, y: wgrad_core::Operand<'_>| {
+                let result = match op {
+                    Compare::Eq => x.try_eq(y),
+                    Compare::Ne => x.try_ne(y),
+                    Compare::Lt => x.try_lt(y),
+                    Compare::Le => x.try_le(y),
+                    Compare::Gt => x.try_gt(y),
+                    Compare::Ge => x.try_ge(y),
+                };
+                result.unwrap().to_vec::<bool>().unwrap()
+            };
+            assert_eq!(run(&x, (&y).into()), want[..n], "{op:?} {dtype}");
+            for i in 0..n.min(4) {
+                let one = x.slice(0, i..i + 1).unwrap();
+                assert_eq!(run(&one, b[i].into()), want[i..=i], "{op:?} {dtype} {i}");
+            }
+        }
+    }
 }
 
 // ---- values: reductions, products ------------------------------------------------------------------
@@ -261,7 +365,10 @@ fn products_by_hand() {
         assert_eq!(values(grads.wrt(&a).unwrap()), [15.0, 19.0, 23.0, 15.0, 19.0, 23.0]);
         assert_eq!(values(grads.wrt(&b).unwrap()), [5.0, 5.0, 7.0, 7.0, 9.0, 9.0]);
         // Transposed views, and a row repeated by stride 0.
-        assert_eq!(values(&b.t().unwrap().matmul(&a.t().unwrap()).unwrap()), [58.0, 139.0, 64.0, 154.0]);
+        assert_eq!(
+            values(&b.t().unwrap().matmul(&a.t().unwrap()).unwrap()),
+            [58.0, 139.0, 64.0, 154.0]
+        );
         let row = tensor(dtype, &[1.0, 0.0, -1.0], &[1, 3]).broadcast_to([2, 3]).unwrap();
         assert_eq!(values(&row.matmul(&b).unwrap()), [-4.0, -4.0, -4.0, -4.0]);
         let w = tensor(dtype, &[1.0, 0.0, 0.0, 0.0, -1.0, 0.0], &[2, 3]);
@@ -379,6 +486,8 @@ fn rows_by_index() {
         assert_eq!(values(&rows), [5.0, 6.0, 1.0, 2.0, 5.0, 6.0, 5.0, 6.0]);
         let back = rows.scatter_rows(&index, 4).unwrap();
         assert_eq!(values(&back), [1.0, 2.0, 0.0, 0.0, 15.0, 18.0, 0.0, 0.0]);
+        let sums = table.scatter_rows(&i32s(&[1, 1, 1]), 2).unwrap();
+        assert_eq!(values(&sums), [0.0, 0.0, 9.0, 12.0]);
         let columns = table.t().unwrap().gather(&i32s(&[1, 1])).unwrap();
         assert_eq!(values(&columns), [2.0, 4.0, 6.0, 2.0, 4.0, 6.0]);
     }
@@ -490,13 +599,18 @@ fn two_steps_of_adam_by_hand() {
         let (m, v) = (flat.zeros_like().unwrap(), flat.zeros_like().unwrap());
         flat.adam(&g, &hyper, (&m, &v), decoupled).unwrap();
         assert_close(&values(flat.values()), &want, STEP);
-        assert_close(&values(&m), &[if decoupled { 0.05 } else { 0.1 }, if decoupled { -0.4 } else { -0.5 }], STEP);
+        assert_close(
+            &values(&m),
+            &[if decoupled { 0.05 } else { 0.1 }, if decoupled { -0.4 } else { -0.5 }],
+            STEP,
+        );
     }
 
     // Epsilon stands outside the root: |g| = eps halves the step.
     let (flat, g) = step_setup(&[1.0], &[1e-3]);
     let hyper = flat.hyper(&adam_numbers(0.01, 1e-3, 0.0)).unwrap();
-    flat.adam(&g, &hyper, (&flat.zeros_like().unwrap(), &flat.zeros_like().unwrap()), false).unwrap();
+    flat.adam(&g, &hyper, (&flat.zeros_like().unwrap(), &flat.zeros_like().unwrap()), false)
+        .unwrap();
     assert_close(&values(flat.values()), &[0.995], STEP);
 }
 
@@ -717,7 +831,8 @@ fn outputs_go_where_the_view_says_and_nowhere_else() {
     let mut stream = Stream::new(9, 0);
     let meta = |dtype, shape: &[usize]| Meta { shape: Shape::new("test", shape).unwrap(), dtype };
     let f = |shape: &[usize]| meta(DType::F32, shape);
-    let (i, b) = (|shape: &[usize]| meta(DType::I32, shape), |shape: &[usize]| meta(DType::Bool, shape));
+    let (i, b) =
+        (|shape: &[usize]| meta(DType::I32, shape), |shape: &[usize]| meta(DType::Bool, shape));
     let sum = |axes, keep| Reduce { op: ReduceOp::Sum, axes, keep };
     let shape = Shape::new("test", &[3, 5]).unwrap();
     let dense = Linear { bias: true, activation: Some(Activation::Relu) };
@@ -779,8 +894,9 @@ fn outputs_go_where_the_view_says_and_nowhere_else() {
         let bytes = bytes.wait(wgrad_core::READ_TIMEOUT).unwrap();
         let at = positions(&view.layout);
         let elements = at.iter().map(|at| bytes[at * size..(at + 1) * size].to_vec()).collect();
-        let beside = (bytes.chunks(size).enumerate())
-            .filter(|(i, chunk)| !at.contains(i) && chunk.iter().any(|&byte| byte != bytes[bytes.len() - 1]));
+        let beside = (bytes.chunks(size).enumerate()).filter(|(i, chunk)| {
+            !at.contains(i) && chunk.iter().any(|&byte| byte != bytes[bytes.len() - 1])
+        });
         (elements, beside.count())
     };
     for (op, metas) in rows {
@@ -866,7 +982,9 @@ fn a01_add_of_shapes_that_do_not_broadcast() {
     let result = zeros(&[2, 3]).try_add(&zeros(&[4]));
     assert_fails(result, ErrorKind::Shape, &["add: cannot broadcast [2, 3] with [4]"]);
     let panic = std::panic::catch_unwind(|| &zeros(&[2, 3]) + &zeros(&[4])).unwrap_err();
-    assert!(panic.downcast_ref::<String>().unwrap().contains("add: cannot broadcast [2, 3] with [4]"));
+    assert!(
+        panic.downcast_ref::<String>().unwrap().contains("add: cannot broadcast [2, 3] with [4]")
+    );
 }
 
 #[test]
@@ -898,7 +1016,11 @@ fn a05_types_do_not_mix() {
         let matrix = other.reshape([1, 1]).unwrap();
         assert!(x.reshape([1, 1]).unwrap().matmul(&matrix).is_err());
     }
-    assert_fails(x.try_gt(0.0).unwrap().try_add(&x.try_gt(0.0).unwrap()), ErrorKind::DType, &["bool"]);
+    assert_fails(
+        x.try_gt(0.0).unwrap().try_add(&x.try_gt(0.0).unwrap()),
+        ErrorKind::DType,
+        &["bool"],
+    );
     assert_fails(i32s(&[1]).exp(), ErrorKind::DType, &["exp", "i32"]);
     assert_fails(i32s(&[1]).try_add(0.5), ErrorKind::DType, &["0.5", "i32"]);
     assert_fails(x.to_vec::<i32>(), ErrorKind::DType, &["f32", "i32"]);
@@ -907,14 +1029,22 @@ fn a05_types_do_not_mix() {
 #[test]
 fn a06_devices_do_not_mix() {
     let other = Tensor::zeros([2], &own_cpu()).unwrap();
-    assert_fails(zeros(&[2]).try_add(&other), ErrorKind::Device, &["add", "different devices", "cpu and cpu"]);
+    assert_fails(
+        zeros(&[2]).try_add(&other),
+        ErrorKind::Device,
+        &["add", "different devices", "cpu and cpu"],
+    );
     assert_eq!(values(&zeros(&[2]).try_add(&other.to(&cpu()).unwrap()).unwrap()), [0.0, 0.0]);
 }
 
 #[test]
 fn a07_matmul_of_sizes_that_do_not_fit() {
     let m = |a: &[usize], b: &[usize]| zeros(a).matmul(&zeros(b));
-    assert_fails(m(&[4, 3], &[5, 2]), ErrorKind::Shape, &["matmul: inner sizes differ, [4, 3] x [5, 2]"]);
+    assert_fails(
+        m(&[4, 3], &[5, 2]),
+        ErrorKind::Shape,
+        &["matmul: inner sizes differ, [4, 3] x [5, 2]"],
+    );
     assert_fails(m(&[2, 4, 3], &[3, 3, 2]), ErrorKind::Shape, &["batch sizes differ"]);
     assert_fails(m(&[], &[3]), ErrorKind::Rank, &["matmul", "rank 1 or more"]);
     assert_fails(m(&[3], &[4]), ErrorKind::Shape, &["inner sizes differ"]);
@@ -1037,7 +1167,11 @@ fn a16_concat_of_what_does_not_join() {
 
 #[test]
 fn a22_losses_do_not_broadcast() {
-    assert_fails(zeros(&[4, 3]).mse(&zeros(&[4, 1])), ErrorKind::Shape, &["mse", "[4, 3]", "[4, 1]"]);
+    assert_fails(
+        zeros(&[4, 3]).mse(&zeros(&[4, 1])),
+        ErrorKind::Shape,
+        &["mse", "[4, 3]", "[4, 1]"],
+    );
     let labels = i32s(&[0, 0, 0]);
     assert_fails(zeros(&[4, 3]).cross_entropy(&labels), ErrorKind::Shape, &["[4, 3]", "[3]"]);
 }
@@ -1207,6 +1341,7 @@ fn b08_cross_entropy_of_large_logits() {
         assert_close(&gradient, &[-0.5, 0.0, 0.5], SOFTMAX.of(dtype));
         // All of the target on the other classes: the label's own term has weight 0.
         assert_close(&[loss(&[0.0, 0.0], 0, 1.0).0], &[2f64.ln()], LOSS.of(dtype));
+        assert_close(&[loss(&[0.0, -INF], 1, 1.0).0], &[INF], EXACT);
         assert_close(&[loss(&[1.0, NAN], 0, 0.0).0], &[NAN], EXACT);
     }
     let x = zeros(&[0, 3]).requiring_grad();
@@ -1289,7 +1424,10 @@ fn b15_variance_far_from_zero() {
     let mean = stored.iter().sum::<f64>() / 1000.0;
     let want = stored.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 1000.0;
     assert_close(&values(&x.var([0], 0).unwrap()), &[want], VARIANCE);
-    assert_eq!(values(&Tensor::full([100], 4096.1, DType::F32, &cpu()).unwrap().var([0], 0).unwrap()), [0.0]);
+    assert_eq!(
+        values(&Tensor::full([100], 4096.1, DType::F32, &cpu()).unwrap().var([0], 0).unwrap()),
+        [0.0]
+    );
 }
 
 #[test]
@@ -1364,8 +1502,17 @@ fn b20_halves_round_once_to_even() {
     }
     // Just above a tie, by less than f32 can hold: two roundings to nearest would give 1.
     let x = 1.0 + 2f64.powi(-11) + 2f64.powi(-30);
-    assert_eq!(values(&tensor(DType::F16, &[x, -x], &[2])), [1.0 + 2f64.powi(-10), -1.0 - 2f64.powi(-10)]);
+    assert_eq!(
+        values(&tensor(DType::F16, &[x, -x], &[2])),
+        [1.0 + 2f64.powi(-10), -1.0 - 2f64.powi(-10)]
+    );
     assert_eq!(values(&Tensor::full([1], x, DType::F16, &cpu()).unwrap()), [1.0 + 2f64.powi(-10)]);
+    // Just below a tie whose even neighbour is above.
+    let x = 1.0 + 3.0 * 2f64.powi(-11) - 2f64.powi(-30);
+    assert_eq!(
+        values(&tensor(DType::F16, &[x, -x], &[2])),
+        [x, -x].map(|x| x.signum() * (1.0 + 2f64.powi(-10)))
+    );
     // Arithmetic rounds once: 2048 + 1 + 1 in one sum is 2050, though 2048 + 1 alone is 2048.
     let x = tensor(DType::F16, &[2048.0, 1.0, 1.0], &[3]);
     assert_eq!(values(&x.sum_all().unwrap()), [2050.0]);
@@ -1380,7 +1527,10 @@ fn b20_halves_round_once_to_even() {
 fn b21_subnormal_numbers() {
     let x = f32s(&[1e-40, -1e-45]);
     assert_eq!(bits(&x.contiguous().unwrap()), bits(&x));
-    assert_eq!(values(&x.try_add(&x).unwrap()), values(&x).iter().map(|x| 2.0 * x).collect::<Vec<_>>());
+    assert_eq!(
+        values(&x.try_add(&x).unwrap()),
+        values(&x).iter().map(|x| 2.0 * x).collect::<Vec<_>>()
+    );
     assert_eq!(values(&x.relu().unwrap()), [f64::from(1e-40f32), 0.0]);
 }
 
@@ -1405,7 +1555,11 @@ fn b22_powers() {
             let gradient = gradients(&y);
             assert_close(&values(gradient.wrt(&x).unwrap()), &slope, DIVIDED.of(dtype));
         }
-        assert_close(&values(&x.try_pow(0.5).unwrap()), &[NAN, 0.0, 3f64.sqrt()], DIVIDED.of(dtype));
+        assert_close(
+            &values(&x.try_pow(0.5).unwrap()),
+            &[NAN, 0.0, 3f64.sqrt()],
+            DIVIDED.of(dtype),
+        );
         // By the exponent: aᵇ·ln a, and 0 where a is 0 or less.
         let b = tensor(dtype, &[2.0; 3], &[3]).requiring_grad();
         let y = x.detach().try_pow(&b).unwrap();
@@ -1433,6 +1587,21 @@ fn b24_ties() {
     assert_eq!(slope(x.max_all().unwrap(), &x), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
     assert_eq!(slope(x.min([0]).unwrap(), &x), [1.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
     assert_eq!(x.argmax(1).unwrap().to_vec::<i32>().unwrap(), [1, 0]);
+    // Equals in other lanes of the reduction: the first has the larger lane number.
+    let mut data = [0.0; 20];
+    [data[3], data[8], data[17]] = [7.0; 3];
+    let apart = tensor(DType::F32, &data, &[20]).requiring_grad();
+    assert_eq!(apart.argmax(0).unwrap().item::<i32>().unwrap(), 3);
+    assert_eq!(apart.neg().unwrap().argmin(0).unwrap().item::<i32>().unwrap(), 3);
+    let mut one = [0.0; 20];
+    one[3] = 1.0;
+    assert_eq!(slope(apart.max_all().unwrap(), &apart), one);
+    // Positions count over all reduced axes, row-major, though they are not neighbours in memory.
+    let x =
+        tensor(DType::F32, &[1.0, 9.0, 3.0, 9.0, 4.0, 2.0, 4.0, 0.0], &[2, 2, 2]).requiring_grad();
+    let want = [0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0];
+    assert_eq!(slope(x.max([0, 2]).unwrap(), &x), want);
+    assert_eq!(slope(x.min([0, 2]).unwrap(), &x), [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
     let many = Tensor::full([100], 2.0, DType::F32, &cpu()).unwrap();
     assert_eq!(many.argmax(0).unwrap().item::<i32>().unwrap(), 0);
     assert_eq!(many.argmin(0).unwrap().item::<i32>().unwrap(), 0);
@@ -1500,18 +1669,20 @@ fn b29_random_numbers_stay_in_bounds() {
     let shape = Shape::new("test", &[8]).unwrap();
     let view = |buf, layout, dtype| View { buf, layout, dtype };
     let state = view(state, Layout::contiguous(Shape::new("test", &[4]).unwrap()), DType::U32);
-    let out = view(backend.alloc(32, Role::Scratch).unwrap(), Layout::contiguous(shape), DType::F32);
+    let out =
+        view(backend.alloc(32, Role::Scratch).unwrap(), Layout::contiguous(shape), DType::F32);
     let op = Random { shape, distribution: Distribution::Uniform { low: 0.0, high: 1.0 } };
     backend.run(&op.into(), std::slice::from_ref(&state), &[out.clone(), state.clone()]).unwrap();
     let read = |view: &View| {
         let bytes = backend.download(&view.buf, 0..view.buf.bytes()).unwrap();
         bytes.wait(wgrad_core::READ_TIMEOUT).unwrap()
     };
-    let want: Vec<f32> = [philox4x32([u32::MAX, 7, 0, 0], [5, 6]), philox4x32([0, 8, 0, 0], [5, 6])]
-        .concat()
-        .into_iter()
-        .map(unit)
-        .collect();
+    let want: Vec<f32> =
+        [philox4x32([u32::MAX, 7, 0, 0], [5, 6]), philox4x32([0, 8, 0, 0], [5, 6])]
+            .concat()
+            .into_iter()
+            .map(unit)
+            .collect();
     assert_eq!(bytemuck::allocation::pod_collect_to_vec::<u8, f32>(&read(&out)), want);
     assert_eq!(bytemuck::allocation::pod_collect_to_vec::<u8, u32>(&read(&state)), [5, 6, 1, 8]);
 }
@@ -1540,7 +1711,11 @@ fn c01_embedding_index_outside() {
 fn c03_nothing_is_written_for_a_bad_index() {
     let x = zeros(&[3, 2]);
     let result = x.scatter_rows(&i32s(&[0, -4, 1]), 3);
-    assert_fails(result, ErrorKind::Index, &["scatter_rows: index -4 at position 1 lies outside 0..3"]);
+    assert_fails(
+        result,
+        ErrorKind::Index,
+        &["scatter_rows: index -4 at position 1 lies outside 0..3"],
+    );
     let result = i32s(&[2, 3]).one_hot(3);
     assert_fails(result, ErrorKind::Index, &["one_hot: index 3 at position 1 lies outside 0..3"]);
     // Outputs at the backend keep what they had.
@@ -1618,7 +1793,11 @@ fn c09_floats_are_no_indices() {
     assert_fails(zeros(&[2, 2]).gather(&index), ErrorKind::DType, &["gather", "f32"]);
     assert_fails(index.one_hot(2), ErrorKind::DType, &["one_hot", "f32"]);
     assert_fails(zeros(&[2, 2]).cross_entropy(&index), ErrorKind::DType, &["cross_entropy", "f32"]);
-    assert_fails(zeros(&[2, 2]).scatter_rows(&index, 2), ErrorKind::DType, &["scatter_rows", "f32"]);
+    assert_fails(
+        zeros(&[2, 2]).scatter_rows(&index, 2),
+        ErrorKind::DType,
+        &["scatter_rows", "f32"],
+    );
 }
 
 // ---- D: size and memory ---------------------------------------------------------------------------------------
@@ -1795,7 +1974,8 @@ fn f07_no_graph_is_kept_without_need() {
 /// Sixteen threads over shared tensors, reading and writing in all orders.
 #[test]
 fn k01_many_threads() {
-    let shared: Vec<Tensor> = (0..4).map(|i| Tensor::full([64], f64::from(i), DType::F32, &cpu()).unwrap()).collect();
+    let shared: Vec<Tensor> =
+        (0..4).map(|i| Tensor::full([64], f64::from(i), DType::F32, &cpu()).unwrap()).collect();
     std::thread::scope(|scope| {
         for t in 0..16usize {
             let shared = &shared;

@@ -214,6 +214,7 @@ pub(crate) async fn open(choice: &AdapterChoice) -> Result<Opened> {
             max_groups: limits.max_compute_workgroups_per_dimension,
             max_lanes: limits.max_compute_invocations_per_workgroup,
             workgroup_memory: limits.max_compute_workgroup_storage_size,
+            max_steps: Caps::steps(software),
             threads,
             force_matmul: None,
         }

@@ -17,6 +17,9 @@ pub struct Caps {
     pub max_lanes: u32,
     /// Bytes of workgroup memory.
     pub workgroup_memory: u32,
+    /// Times one thread may go round in loops, all of them together. Lavapipe up to Mesa 25 stops a
+    /// thread after 65535, without a word.
+    pub max_steps: u64,
     /// Threads that a software adapter runs on; 0 for a real GPU.
     pub threads: u32,
     /// A matmul variant to use instead of the chosen one; for tests and measurements.
@@ -24,6 +27,11 @@ pub struct Caps {
 }
 
 impl Caps {
+    /// What [`max_steps`](Caps::max_steps) is on such an adapter.
+    pub(crate) fn steps(software: bool) -> u64 {
+        if software { 65_535 } else { u64::from(u32::MAX) }
+    }
+
     /// WebGPU's default limits and no optional feature: what every kernel must work with.
     pub fn floor(software: bool, threads: u32) -> Caps {
         Caps {
@@ -34,6 +42,7 @@ impl Caps {
             max_groups: 65_535,
             max_lanes: 256,
             workgroup_memory: 16 << 10,
+            max_steps: Caps::steps(software),
             threads,
             force_matmul: None,
         }

@@ -51,6 +51,8 @@ pub struct Launch {
     pub bindings: Vec<Binding>,
     /// Workgroups along x and y.
     pub grid: [u32; 2],
+    /// How often its busiest thread goes round in loops, at most.
+    pub steps: u64,
     /// Roughly how many multiply-adds or element accesses: bounds the work of one submit.
     pub work: u64,
     /// Indices that it checks.
@@ -75,10 +77,31 @@ pub struct Operand {
     pub dtype: DType,
 }
 
+/// The size of a grid, and how often its busiest thread goes round in loops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Grid {
+    pub groups: [u32; 2],
+    pub steps: u64,
+}
+
+impl From<[u32; 2]> for Grid {
+    /// A grid in which no thread loops.
+    fn from(groups: [u32; 2]) -> Grid {
+        Grid { groups, steps: 1 }
+    }
+}
+
 impl Launch {
     /// A launch of `kernel` without bindings yet.
-    pub(crate) fn new(kernel: Kernel, grid: [u32; 2], work: u64) -> Launch {
-        Launch { kernel, params: Vec::new(), bindings: Vec::new(), grid, work, watch: None }
+    pub(crate) fn new(kernel: Kernel, grid: impl Into<Grid>, work: u64) -> Launch {
+        let Grid { groups: grid, steps } = grid.into();
+        let (params, bindings) = (Vec::new(), Vec::new());
+        Launch { kernel, params, bindings, grid, steps, work, watch: None }
+    }
+
+    pub(crate) fn steps(mut self, steps: u64) -> Launch {
+        self.steps = steps;
+        self
     }
 
     pub(crate) fn params(mut self, words: impl IntoIterator<Item = u32>) -> Launch {

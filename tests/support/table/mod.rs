@@ -1,11 +1,53 @@
 //! The table: one row per operation and form. `tests/registry.rs` demands that none is missing.
 
 mod binary;
+mod create;
+mod half;
+mod index;
+mod matmul;
+mod optimizer;
+mod reduce;
+mod shape;
+mod softmax;
 mod unary;
 
-use super::row::Row;
+use super::{
+    inputs::{Input, Lie},
+    row::Row,
+};
 
 /// All rows.
 pub fn rows() -> Vec<Row> {
-    [unary::rows(), binary::rows()].into_iter().flatten().collect()
+    let families = [
+        unary::rows(),
+        binary::rows(),
+        reduce::rows(),
+        matmul::rows(),
+        softmax::rows(),
+        index::rows(),
+        shape::rows(),
+        create::rows(),
+        optimizer::rows(),
+        half::rows(),
+    ];
+    families.into_iter().flatten().collect()
+}
+
+/// One element more than a grid of 65535 workgroups of 64 threads reaches without stepping.
+const BEYOND_ONE_GRID: usize = 65_535 * 64 + 1;
+
+/// Every way to lie that a tensor of rank 2 or more has.
+const LIES: [Lie; 7] = [
+    Lie::Transposed,
+    Lie::Permuted,
+    Lie::Offset,
+    Lie::Rows,
+    Lie::Stepped,
+    Lie::Spread,
+    Lie::SpreadInner,
+];
+
+/// An input in every way it can lie.
+fn in_every_lie(input: Input) -> impl Iterator<Item = Input> {
+    LIES.into_iter().map(move |lie| input.clone().lie(lie))
 }

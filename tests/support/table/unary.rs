@@ -1,7 +1,8 @@
 //! Element-wise operations on one tensor.
 
+use super::{BEYOND_ONE_GRID, in_every_lie};
 use crate::support::{
-    inputs::{Input, Kind, Lie, away, floats, whole},
+    inputs::{Input, Kind, away, floats, whole},
     row::{Case, Row, row},
 };
 use wgrad_core::{Result, Tensor, ops::unary::Unary};
@@ -56,16 +57,7 @@ fn cases(op: Unary) -> Vec<Case> {
     let shapes: [&[usize]; 9] =
         [&[], &[0], &[1], &[3, 0, 2], &[33], &[65], &[129], &[257], &[5, 7, 11, 13]];
     let mut inputs: Vec<Input> = shapes.map(|shape| input(op, shape)).into();
-    let lies = [
-        Lie::Transposed,
-        Lie::Permuted,
-        Lie::Offset,
-        Lie::Rows,
-        Lie::Stepped,
-        Lie::Spread,
-        Lie::SpreadInner,
-    ];
-    inputs.extend(lies.map(|lie| input(op, &[4, 6, 8]).lie(lie)));
+    inputs.extend(in_every_lie(input(op, &[4, 6, 8])));
     inputs.into_iter().map(|input| Case::new([input])).collect()
 }
 
@@ -80,10 +72,9 @@ pub fn rows() -> Vec<Row> {
                 .backward(if op == Unary::Neg { &["map1"] } else { &["map2"] }, &[])
         })
         .collect();
-    // One past what a grid of 65535 workgroups of 64 threads covers without stepping.
     rows.push(
         row("square beyond_one_grid", "arithmetic", |x| x[0].square())
-            .case(Case::new([floats(&[65_535 * 64 + 1], -1.0, 1.0)]).forward_only())
+            .case(Case::new([floats(&[BEYOND_ONE_GRID], -1.0, 1.0)]).forward_only())
             .kernels(&["map1"])
             .hardware(&["map1"]),
     );

@@ -45,26 +45,26 @@ pub(super) fn scalar(op: &Scalar, x: &In<'_>, y: &mut Out<'_>) -> Result<()> {
 fn power<T: Float>(op: &Scalar, x: Src<'_, T>, y: Dst<'_, T>) {
     let value = T::from_f64(op.value);
     if op.left {
-        map1(x, y, |x| value.powf(x));
+        map1(x, y, move |x| value.powf(x));
     } else if op.value.fract() == 0.0 && (0.0..=SMALL_POWER).contains(&op.value) {
         let exponent = op.value as u32;
-        map1(x, y, |x| x.powi(exponent));
+        map1(x, y, move |x| x.powi(exponent));
     } else {
-        map1(x, y, |x| x.powf(value));
+        map1(x, y, move |x| x.powf(value));
     }
 }
 
 fn with_number<T: Number>(op: &Scalar, x: Src<'_, T>, y: Dst<'_, T>) {
     let c = T::from_f64(op.value);
     match (op.op, op.left) {
-        (Binary::Add, _) => map1(x, y, |x| x.plus(c)),
-        (Binary::Sub, false) => map1(x, y, |x| x.minus(c)),
-        (Binary::Sub, true) => map1(x, y, |x| c.minus(x)),
-        (Binary::Mul, _) => map1(x, y, |x| x.times(c)),
-        (Binary::Div, false) => map1(x, y, |x| x.over(c)),
-        (Binary::Div, true) => map1(x, y, |x| c.over(x)),
-        (Binary::Max, _) => map1(x, y, |x| x.larger(c)),
-        (Binary::Min, _) => map1(x, y, |x| x.smaller(c)),
+        (Binary::Add, _) => map1(x, y, move |x| x.plus(c)),
+        (Binary::Sub, false) => map1(x, y, move |x| x.minus(c)),
+        (Binary::Sub, true) => map1(x, y, move |x| c.minus(x)),
+        (Binary::Mul, _) => map1(x, y, move |x| x.times(c)),
+        (Binary::Div, false) => map1(x, y, move |x| x.over(c)),
+        (Binary::Div, true) => map1(x, y, move |x| c.over(x)),
+        (Binary::Max, _) => map1(x, y, move |x| x.larger(c)),
+        (Binary::Min, _) => map1(x, y, move |x| x.smaller(c)),
         (Binary::Pow, _) => {} // floats only, above
     }
 }

@@ -35,11 +35,11 @@ pub(super) fn compare_scalar(op: &CompareScalar, x: &In<'_>, y: &mut Out<'_>) ->
 fn with_number<T: Number>(op: &CompareScalar, x: Src<'_, T>, y: Dst<'_, u32>) {
     let c = T::from_f64(op.value);
     match op.op {
-        Compare::Eq => map1(x, y, |x| u32::from(x == c)),
-        Compare::Ne => map1(x, y, |x| u32::from(x != c)),
-        Compare::Lt => map1(x, y, |x| u32::from(x < c)),
-        Compare::Le => map1(x, y, |x| u32::from(x <= c)),
-        Compare::Gt => map1(x, y, |x| u32::from(x > c)),
-        Compare::Ge => map1(x, y, |x| u32::from(x >= c)),
+        Compare::Eq => map1(x, y, move |x| u32::from(x == c)),
+        Compare::Ne => map1(x, y, move |x| u32::from(x != c)),
+        Compare::Lt => map1(x, y, move |x| u32::from(x < c)),
+        Compare::Le => map1(x, y, move |x| u32::from(x <= c)),
+        Compare::Gt => map1(x, y, move |x| u32::from(x > c)),
+        Compare::Ge => map1(x, y, move |x| u32::from(x >= c)),
     }
 }

@@ -7,7 +7,11 @@ use super::{
 use crate::{DType, Error, Layout, Result, bad_index};
 
 /// All indices in row-major order, each known to lie in `0..limit`.
-pub(super) fn checked_indices(op: &'static str, index: &In<'_>, limit: usize) -> Result<Vec<usize>> {
+pub(super) fn checked_indices(
+    op: &'static str,
+    index: &In<'_>,
+    limit: usize,
+) -> Result<Vec<usize>> {
     let values: Vec<i64> = match index.dtype {
         DType::I32 => index.of::<i32>().elements().iter().map(|&i| i.into()).collect(),
         DType::U32 => index.of::<u32>().elements().iter().map(|&i| i.into()).collect(),

@@ -2,9 +2,7 @@
 
 use super::operand::{Dst, In, Out, Src, map1};
 use super::shape;
-use crate::{
-    DType, Error, Layout, Ledger, MemoryReport, Op, Result, Role, View, foreign_buffer,
-};
+use crate::{DType, Error, Layout, Ledger, MemoryReport, Op, Result, Role, View, foreign_buffer};
 use half::{f16, slice::HalfFloatSliceExt};
 use std::{
     collections::HashMap,
@@ -52,7 +50,10 @@ impl Memory {
             format!(", {} of them {role:?}", report.role(role)).to_lowercase()
         });
         let used = report.in_use();
-        Error::memory("alloc", format!("{bytes} bytes are not to be had; {used} bytes are in use{owner}"))
+        Error::memory(
+            "alloc",
+            format!("{bytes} bytes are not to be had; {used} bytes are in use{owner}"),
+        )
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -215,12 +216,7 @@ impl Stage {
     }
 
     /// Contiguous memory for an output; with what is there now if the operation works in place.
-    fn output(
-        memory: &Arc<Memory>,
-        words: &[u64],
-        view: &View,
-        in_place: bool,
-    ) -> Result<Stage> {
+    fn output(memory: &Arc<Memory>, words: &[u64], view: &View, in_place: bool) -> Result<Stage> {
         let dtype = if view.dtype == DType::F16 { DType::F32 } else { view.dtype };
         let layout = Layout::contiguous(view.layout.shape);
         let own = memory.words(layout.numel() * dtype.size(), Role::Scratch)?;

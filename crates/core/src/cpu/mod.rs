@@ -18,8 +18,8 @@ mod softmax;
 mod unary;
 
 use crate::{
-    Backend, Buf, DType, DeviceInfo, DeviceKind, Error, MemoryReport, Op, Pending, Result,
-    Role, View, foreign_buffer,
+    Backend, Buf, DType, DeviceInfo, DeviceKind, Error, MemoryReport, Op, Pending, Result, Role,
+    View, foreign_buffer,
 };
 use memory::{CpuBuf, Memory};
 use operand::{In, Out};

@@ -141,19 +141,23 @@ pub(super) fn each<const N: usize>(views: [Layout; N], mut f: impl FnMut([usize;
     });
 }
 
-/// `y = f(x)`, element by element; x broadcasts.
-pub(super) fn map1<A: Pod, Y: Pod>(x: Src<'_, A>, y: Dst<'_, Y>, f: impl Fn(A) -> Y) {
+/// `y = f(x)`, element by element; x broadcasts. Let `f` own what it captures: a copy of it within the
+/// loop then keeps its numbers in registers, which writing to y could change otherwise.
+pub(super) fn map1<A: Pod, Y: Pod>(x: Src<'_, A>, y: Dst<'_, Y>, f: impl Fn(A) -> Y + Copy) {
     let views = [x.layout.stretched(y.layout.shape), y.layout];
-    runs(views, |[i, o], [si, so], n| match (si, so) {
-        (1, 1) => {
-            for (y, &x) in y.data[o..o + n].iter_mut().zip(&x.data[i..i + n]) {
-                *y = f(x);
+    runs(views, |[i, o], [si, so], n| {
+        let own = f;
+        match (si, so) {
+            (1, 1) => {
+                for (y, &x) in y.data[o..o + n].iter_mut().zip(&x.data[i..i + n]) {
+                    *y = own(x);
+                }
             }
-        }
-        (0, 1) => y.data[o..o + n].fill(f(x.data[i])),
-        _ => {
-            for j in 0..n {
-                y.data[o + j * so] = f(x.data[i + j * si]);
+            (0, 1) => y.data[o..o + n].fill(own(x.data[i])),
+            _ => {
+                for j in 0..n {
+                    y.data[o + j * so] = own(x.data[i + j * si]);
+                }
             }
         }
     });
@@ -164,32 +168,35 @@ pub(super) fn map2<A: Pod, B: Pod, Y: Pod>(
     a: Src<'_, A>,
     b: Src<'_, B>,
     y: Dst<'_, Y>,
-    f: impl Fn(A, B) -> Y,
+    f: impl Fn(A, B) -> Y + Copy,
 ) {
     let shape = y.layout.shape;
     let views = [a.layout.stretched(shape), b.layout.stretched(shape), y.layout];
-    runs(views, |[i, k, o], steps, n| match steps {
-        [1, 1, 1] => {
-            let ins = a.data[i..i + n].iter().zip(&b.data[k..k + n]);
-            for (y, (&a, &b)) in y.data[o..o + n].iter_mut().zip(ins) {
-                *y = f(a, b);
+    runs(views, |[i, k, o], steps, n| {
+        let own = f;
+        match steps {
+            [1, 1, 1] => {
+                let ins = a.data[i..i + n].iter().zip(&b.data[k..k + n]);
+                for (y, (&a, &b)) in y.data[o..o + n].iter_mut().zip(ins) {
+                    *y = own(a, b);
+                }
             }
-        }
-        [1, 0, 1] => {
-            let b = b.data[k];
-            for (y, &a) in y.data[o..o + n].iter_mut().zip(&a.data[i..i + n]) {
-                *y = f(a, b);
+            [1, 0, 1] => {
+                let b = b.data[k];
+                for (y, &a) in y.data[o..o + n].iter_mut().zip(&a.data[i..i + n]) {
+                    *y = own(a, b);
+                }
             }
-        }
-        [0, 1, 1] => {
-            let a = a.data[i];
-            for (y, &b) in y.data[o..o + n].iter_mut().zip(&b.data[k..k + n]) {
-                *y = f(a, b);
+            [0, 1, 1] => {
+                let a = a.data[i];
+                for (y, &b) in y.data[o..o + n].iter_mut().zip(&b.data[k..k + n]) {
+                    *y = own(a, b);
+                }
             }
-        }
-        [si, sk, so] => {
-            for j in 0..n {
-                y.data[o + j * so] = f(a.data[i + j * si], b.data[k + j * sk]);
+            [si, sk, so] => {
+                for j in 0..n {
+                    y.data[o + j * so] = own(a.data[i + j * si], b.data[k + j * sk]);
+                }
             }
         }
     });

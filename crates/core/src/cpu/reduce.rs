@@ -84,7 +84,10 @@ fn fold<T: Pod, A: Copy, Y: Pod>(
     let kept = select_axes(&x.layout, |axis| !op.has(axis));
     let out = if op.keep { select_axes(&y.layout, |axis| !op.has(axis)) } else { y.layout };
     let tree = |l: [A; LANES]| {
-        finish(join(join(join(l[0], l[1]), join(l[2], l[3])), join(join(l[4], l[5]), join(l[6], l[7]))))
+        finish(join(
+            join(join(l[0], l[1]), join(l[2], l[3])),
+            join(join(l[4], l[5]), join(l[6], l[7])),
+        ))
     };
     // Whether reduced elements lie side by side, so that walking along them is best.
     let rows = inner.strides.last().is_none_or(|&stride| stride == 1);

@@ -57,7 +57,7 @@ fn derivatives<T: Float>(op: Unary, s: &In<'_>, dy: &In<'_>, dx: &mut Out<'_>) {
         Unary::Neg => map2(s, dy, dx, |_, dy| -dy),
         Unary::Exp => map2(s, dy, dx, |y, dy| dy * y),
         Unary::Log => map2(s, dy, dx, |x, dy| dy / x),
-        Unary::Sqrt => map2(s, dy, dx, |y, dy| if y == T::ZERO { y } else { dy / (two * y) }),
+        Unary::Sqrt => map2(s, dy, dx, move |y, dy| if y == T::ZERO { y } else { dy / (two * y) }),
         Unary::Abs => map2(s, dy, dx, |x, dy| {
             if x > T::ZERO {
                 dy
@@ -67,7 +67,7 @@ fn derivatives<T: Float>(op: Unary, s: &In<'_>, dy: &In<'_>, dx: &mut Out<'_>) {
                 x.magnitude() // 0, or NaN
             }
         }),
-        Unary::Square => map2(s, dy, dx, |x, dy| two * (x * dy)),
+        Unary::Square => map2(s, dy, dx, move |x, dy| two * (x * dy)),
         Unary::Reciprocal => map2(s, dy, dx, |y, dy| -(y * dy) * y),
         Unary::Relu => map2(s, dy, dx, |y, dy| if y <= T::ZERO { T::ZERO } else { dy }),
         Unary::LeakyRelu(slope) => {
@@ -231,7 +231,10 @@ mod tests {
     fn erfc_is_right_in_each_range() {
         for (x, want) in ERFC {
             let got = erfc(x);
-            assert!((got - want).abs() <= 4.0 * f64::EPSILON * want, "erfc({x}) = {got}, not {want}");
+            assert!(
+                (got - want).abs() <= 4.0 * f64::EPSILON * want,
+                "erfc({x}) = {got}, not {want}"
+            );
         }
         assert_eq!(
             [erfc(f64::INFINITY), erfc(f64::NEG_INFINITY), erfc(f64::MAX), erfc(0.0)],

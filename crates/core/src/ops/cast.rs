@@ -20,8 +20,8 @@ impl Family for Cast {
 
 impl Tensor {
     /// The same values in another type. Floats to integers are cut off towards zero and clamped to
-    /// the range, NaN gives 0; to bool, everything but 0 is true (NaN too). Gradients flow between
-    /// floating-point types only.
+    /// the range, NaN gives 0; between integers they wrap; to bool, everything but 0 is true (NaN too).
+    /// Gradients flow between floating-point types only.
     ///
     /// ```
     /// # use wgrad_core::{DType, Device, Tensor};

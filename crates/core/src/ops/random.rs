@@ -103,10 +103,13 @@ fn random(shape: &[usize], distribution: Distribution, device: &Device) -> Resul
     let meta = Meta { shape: op.shape, dtype: DType::F32 };
     let out = Tensor::empty(op.name(), meta, device, Role::Activations)?;
     if out.numel() > 0 {
-        device.with_random(|backend, state| {
+        let at = std::panic::Location::caller();
+        crate::backend::set_caller(at);
+        let run = device.with_random(|backend, state| {
             let state = Device::random_view(state);
             backend.run(&op.into(), std::slice::from_ref(&state), &[out.view()?, state.clone()])
-        })?;
+        });
+        run.map_err(|e| e.at(at))?;
     }
     Ok(out)
 }

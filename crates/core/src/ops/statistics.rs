@@ -4,7 +4,7 @@ use crate::{Error, Result, Tensor};
 
 impl Tensor {
     /// Variance over `axes`, which stay in the shape with size 1: squared distances from the mean,
-    /// summed and divided by `count - ddof`. Two passes, never E[x²]−E[x]².
+    /// summed and divided by `count - ddof`. Two passes, never `E[x²] − E[x]²`.
     ///
     /// ```
     /// # use wgrad_core::{Device, Tensor};

@@ -2,7 +2,9 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use half::f16;
-use wgrad_core::{DType, Device, Error, ErrorKind, Gradients, Result, Shape, Tensor, philox::Stream};
+use wgrad_core::{
+    DType, Device, Error, ErrorKind, Gradients, Result, Shape, Tensor, philox::Stream,
+};
 
 /// `|got - want| <= abs + rel·|want|`, as required of f32; f64 must be better by the ratio of their
 /// last places, and f16 may add the rounding of what it stores.
@@ -50,7 +52,10 @@ impl Tolerance {
             }
             DType::F16 => {
                 let last = f64::from(f16::EPSILON);
-                Tolerance { rel: self.rel + last, abs: self.abs + f64::from(f16::MIN_POSITIVE_SUBNORMAL) }
+                Tolerance {
+                    rel: self.rel + last,
+                    abs: self.abs + f64::from(f16::MIN_POSITIVE_SUBNORMAL),
+                }
             }
             _ => self,
         }

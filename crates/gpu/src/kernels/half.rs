@@ -69,7 +69,7 @@ fn widen(x: Operand, from: Slot, to: Slot, caps: &Caps) -> Launch {
         values: vec![("RANK", rank_of(&layout))],
         ..Kernel::default()
     };
-    Launch::new(kernel, grid(count, caps), count as u64)
+    Launch::new(kernel, grid(count, layout.shape.rank(), caps), count as u64)
         .params([word(count), word(layout.offset), 0, 0])
         .params(list(&layout.shape, 1))
         .params(list(&layout.strides, 0))
@@ -81,7 +81,7 @@ fn narrow(y: Operand, from: Slot, to: Slot, guarded: bool, caps: &Caps) -> Launc
     let count = y.layout.numel();
     let part = if guarded { "guarded" } else { "unguarded" };
     let kernel = Kernel { name: "narrow_f16", parts: vec![part], ..Kernel::default() };
-    let launch = Launch::new(kernel, grid(count.div_ceil(2), caps), count as u64)
+    let launch = Launch::new(kernel, grid(count.div_ceil(2), 0, caps), count as u64)
         .params([word(count), 0, word(y.layout.offset / 2), 0])
         .read(1, from)
         .write(2, to);

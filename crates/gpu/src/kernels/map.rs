@@ -171,9 +171,7 @@ pub(super) fn cast(ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Vec
         (_, DType::Bool) => "to_bool",
         (DType::F32, DType::I32) => "float_to_i32",
         (DType::F32, DType::U32) => "float_to_u32",
-        (DType::I32, DType::U32) => "i32_to_u32",
-        (DType::U32, DType::I32) => "u32_to_i32",
-        _ => "cast",
+        _ => "cast", // whole numbers wrap
     };
     let expression = wgrad_shaders::unary(name).ok_or_else(|| missing(name))?;
     map([side(Slot::In(0), &ins[0])], side(Slot::Out(0), &outs[0]), expression, Extra::default(), caps)
@@ -274,6 +272,9 @@ fn by_four(layout: &Layout, how: Fours) -> Result<Layout> {
 
 const NAN: u32 = 0x7fc0_0000;
 
+/// The most that a map's inner loops go round: the axes of a view, or the bits of a whole power.
+const MAP_STEPS: usize = wgrad_core::MAX_RANK + 7;
+
 /// `y = apply(ins..)` over views that broadcast to the output.
 fn map<const N: usize>(
     ins: [Side; N],
@@ -320,7 +321,7 @@ fn map<const N: usize>(
         values: vec![("RANK", rank_of(&all[0]))],
         functions: vec![expression.function],
     };
-    let mut launch = Launch::new(kernel, grid(count, caps), y.layout.numel() as u64)
+    let mut launch = Launch::new(kernel, grid(count, MAP_STEPS, caps), y.layout.numel() as u64)
         .params([word(count), extra.scalar, 0, NAN])
         .params((0..4).map(|i| if i <= N { word(all[i].offset) } else { 0 }))
         .params(list(&all[0].shape, 1));

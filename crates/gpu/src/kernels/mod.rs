@@ -13,7 +13,7 @@ pub use matmul::{MatMulVariant, Sizes, Tile, choose as choose_matmul};
 
 use crate::{
     Caps,
-    launch::{Launch, Operand, Program, Slot},
+    launch::{Grid, Launch, Operand, Program, Slot},
 };
 use wgrad_core::{DType, Error, Layout, Op, Result};
 
@@ -32,10 +32,19 @@ pub fn lower(op: &Op, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<
             ));
         }
     }
-    if ins.iter().chain(outs).any(|x| x.dtype == DType::F16) {
-        return half::lower(op, ins, outs, caps);
+    let half = ins.iter().chain(outs).any(|x| x.dtype == DType::F16);
+    let program = if half { half::lower } else { lower_wide }(op, ins, outs, caps)?;
+    // Better no result than the wrong one that such an adapter would give.
+    match program.launches.iter().find(|launch| launch.steps > caps.max_steps) {
+        Some(launch) => Err(Error::size(
+            op.name(),
+            format!(
+                "a thread of {} would loop {} times, and software adapters may stop it after {}; split the tensor",
+                launch.kernel.name, launch.steps, caps.max_steps
+            ),
+        )),
+        None => Ok(program),
     }
-    lower_wide(op, ins, outs, caps)
 }
 
 /// The same for operations without 16-bit operands.
@@ -62,7 +71,7 @@ fn lower_wide(op: &Op, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result
         Op::ScatterRows(op) => gather::scatter_rows(op.rows, ins, outs, caps)?,
         Op::Sgd(op) => optimizer::sgd(op, ins, outs, caps)?,
         Op::Adam(op) => optimizer::adam(op, ins, outs, caps)?,
-        Op::ArgReduce(op) => reduce::arg_reduce(op, ins, outs, caps)?,
+        Op::ArgReduce(op) => return reduce::arg_reduce(op, ins, outs, caps),
         Op::Reduce(op) => return reduce::reduce(op, ins, outs, caps),
         Op::MatMul(_) => matmul::matmul(ins, outs, caps)?,
         Op::Linear(op) => matmul::linear(op, ins, outs, caps)?,
@@ -94,16 +103,21 @@ pub(crate) fn rank_of(layout: &Layout) -> u32 {
 }
 
 /// Workgroups of 64 for `threads` threads that step by the size of the grid: enough to fill the
-/// adapter, and on software a few for each CPU.
-pub(crate) fn grid(threads: usize, caps: &Caps) -> [u32; 2] {
-    let groups = word(threads.div_ceil(64)).max(1);
-    let most = if caps.software { (caps.threads * 8).max(8) } else { caps.max_groups.min(65_535) };
-    [groups.min(most), 1]
+/// adapter; on software a few for each CPU, and more where a thread would loop too often. For one of
+/// its elements a thread goes round inner loops `inner` times.
+pub(crate) fn grid(threads: usize, inner: usize, caps: &Caps) -> Grid {
+    let threads = threads as u64;
+    let each = inner as u64 + 1;
+    let fill = if caps.software { u64::from(caps.threads * 8).max(8) } else { 65_535 };
+    let few_steps = (threads * each).div_ceil(64 * (caps.max_steps / 2));
+    let groups = threads.div_ceil(64).clamp(1, fill.max(few_steps).min(caps.max_groups.into()));
+    Grid { groups: [groups as u32, 1], steps: threads.div_ceil(groups * 64) * each }
 }
 
-/// Workgroups for work that takes a whole workgroup each.
-pub(crate) fn grid_of_groups(count: usize, caps: &Caps) -> [u32; 2] {
-    [word(count).clamp(1, caps.max_groups.min(65_535)), 1]
+/// Workgroups for work that takes a whole workgroup each, whose threads go round inner loops `inner` times.
+pub(crate) fn grid_of_groups(count: usize, inner: usize, caps: &Caps) -> Grid {
+    let groups = word(count).clamp(1, caps.max_groups.min(65_535));
+    Grid { groups: [groups, 1], steps: count.div_ceil(groups as usize) as u64 * (inner as u64 + 1) }
 }
 
 /// The name of a type in WGSL.

@@ -1,0 +1,58 @@
+//! Softmax, its logarithm, cross-entropy.
+
+use super::in_every_lie;
+use crate::support::{
+    inputs::{Draw, Input, Kind, Lie, floats, whole},
+    row::{Case, Row, row},
+};
+
+fn softmax(log: bool, axis: isize) -> Row {
+    let name = if log { "log_softmax" } else { "softmax" };
+    let input = |shape: &[usize]| floats(shape, -4.0, 4.0);
+    row(format!("{name} {axis}"), name, move |x| {
+        if log { x[0].log_softmax(axis) } else { x[0].softmax(axis) }
+    })
+    .cases([&[1, 1, 1][..], &[5, 7, 11], &[3, 65, 70], &[300, 2, 3], &[2, 3, 300], &[0, 2, 3]].map(
+        |shape| Case::new([input(shape)]),
+    ))
+    .cases(in_every_lie(input(&[4, 6, 8])).map(|input| Case::new([input])))
+    // Other axes that do not step as one: these are copied first.
+    .case(Case::new([input(&[2, 3, 4, 70]).lie(Lie::Permuted)]))
+    .kernels(&["softmax_lanes", "map1"])
+    .hardware(&["softmax_lanes", "softmax_groups", "map1"])
+    .backward(&["softmax_backward_lanes"], &["softmax_backward_lanes", "softmax_backward_groups"])
+}
+
+fn labels(shape: &[usize], classes: i64) -> Input {
+    whole(shape, 0, classes)
+}
+
+fn cross_entropy(smoothing: f32) -> Row {
+    let name = if smoothing == 0.0 { "cross_entropy" } else { "cross_entropy smoothed" };
+    let case = |rows: usize, classes: usize| {
+        Case::new([floats(&[rows, classes], -4.0, 4.0), labels(&[rows], classes as i64)])
+    };
+    row(name, "cross_entropy", move |x| x[0].cross_entropy_smoothed(&x[1], smoothing))
+        .cases([case(1, 1), case(7, 10), case(33, 65), case(300, 3), case(2, 300)])
+        .cases([case(7, 10).forward_only(), case(3, 257).forward_only(), case(0, 5).forward_only()])
+        .case(Case::new([
+            floats(&[6, 9], -4.0, 4.0).lie(Lie::Transposed),
+            labels(&[6], 9).lie(Lie::Stepped),
+        ]))
+        .case(Case::new([floats(&[2, 3, 5], -4.0, 4.0), labels(&[2, 3], 5).kind(Kind::U32)]))
+        .case(Case::new([
+            floats(&[4, 70], -4.0, 4.0).lie(Lie::Offset),
+            Input { draw: Draw::Given(vec![69.0, 0.0, 3.0, 69.0]), ..labels(&[4], 70) },
+        ]))
+        .kernels(&["cross_entropy_lanes", "reduce_lanes"])
+        .hardware(&["cross_entropy_lanes", "cross_entropy_groups", "reduce_lanes", "reduce_groups"])
+}
+
+pub fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for log in [false, true] {
+        rows.extend([0, 1, -1].map(|axis| softmax(log, axis)));
+    }
+    rows.extend([0.0, 0.125].map(cross_entropy));
+    rows
+}
