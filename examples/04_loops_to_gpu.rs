@@ -279,7 +279,9 @@ fn main() -> Result<()> {
         None => println!("\nthe GPU is {}", device.info()),
     }
     if device.info().kind == DeviceKind::SoftwareGpu {
-        println!("This one is software: its kernels run on the CPU, and only the code path is a GPU's.");
+        println!(
+            "This one is software: its kernels run on the CPU, and only the code path is a GPU's."
+        );
     }
     Ok(())
 }

@@ -44,12 +44,14 @@ const TEMPLATES: &[(&str, &str)] = &[
 
 /// Helpers that several kernels share.
 const PARTS: &[(&str, &str)] = &[
+    ("all_positions", include_str!("lib/all_positions.wgsl")),
     ("cross_entropy_gradient", include_str!("lib/cross_entropy_gradient.wgsl")),
     ("cross_entropy_loss_only", include_str!("lib/cross_entropy_loss_only.wgsl")),
     ("gelu_tanh", include_str!("lib/gelu_tanh.wgsl")),
     ("guarded", include_str!("lib/guarded.wgsl")),
     ("index", include_str!("lib/index.wgsl")),
     ("larger", include_str!("lib/larger.wgsl")),
+    ("listed_positions", include_str!("lib/listed_positions.wgsl")),
     ("nan", include_str!("lib/nan.wgsl")),
     ("normal_cdf", include_str!("lib/normal_cdf.wgsl")),
     ("philox", include_str!("lib/philox.wgsl")),

@@ -3,13 +3,14 @@
 //   x [count, cols] at any strides, index [count]  ->  y [rows, cols] contiguous
 //   bindings  0 params, 1 x (read), 2 index (read), 3 y (write), 9 fault
 //   launch    any number of workgroups of 64; a thread owns one column of a part of the table, walks
-//             all indices and adds what falls into its part: no atomics, so the same bits each time
+//             all indices and adds what falls into its part: no atomics, so the same bits each time;
+//             many indices come in several launches, the first of which zeroes the table
 //   faults    an index outside 0..rows: that row of x is left out
 
 struct Params {
-  count: u32, cols: u32, rows: u32, serial: u32,
+  end: u32, cols: u32, rows: u32, serial: u32,
   x_offset: u32, index_offset: u32, y_offset: u32, x_row: u32,
-  parts: u32, part_rows: u32, owners: u32, unused: u32,          // owners: parts * cols
+  parts: u32, part_rows: u32, owners: u32, start: u32,           // owners: parts * cols
   shape: array<vec4<u32>, 2>, table: array<vec4<u32>, 2>,         // a row's sizes and strides in x
   index_shape: array<vec4<u32>, 2>, index: array<vec4<u32>, 2>,
   x_index: array<vec4<u32>, 2>,                                   // strides of x along the index axes
@@ -36,9 +37,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     let col = owner % params.cols;
     let first = (owner / params.cols) * params.part_rows;
     let end = min(first + params.part_rows, params.rows);
-    for (var row = first; row < end; row++) { y[params.y_offset + row * params.cols + col] = elem(0); }
+    if (params.start == 0u) {
+      for (var row = first; row < end; row++) { y[params.y_offset + row * params.cols + col] = elem(0); }
+    }
     let x0 = params.x_offset + row_at(col);
-    for (var i = 0u; i < params.count; i++) {
+    for (var i = params.start; i < params.end; i++) {
       let row = index[params.index_offset + index_at(i)];
       if (legal(row, params.rows, i, params.serial) && row >= first && row < end) {
         y[params.y_offset + row * params.cols + col] += x[x0 + x_index_at(i)];

@@ -83,7 +83,8 @@ fn gradients() -> Result<()> {
 #[test]
 fn a_layer() -> Result<()> {
     on_each_device(|device| {
-        let layer = Linear::new(3, 2, &mut Init::new(1))?.activation(Activation::Relu).on(device)?;
+        let layer =
+            Linear::new(3, 2, &mut Init::new(1))?.activation(Activation::Relu).on(device)?;
         assert_eq!(layer.names(), ["weight", "bias"]);
         assert_eq!(layer.count_parameters(), 3 * 2 + 2);
 

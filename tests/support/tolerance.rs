@@ -43,6 +43,7 @@ const TABLE: &[(&str, Rule, &str)] = &[
     ("uniform",    Rule::Close { rtol: 2.4e-7, atol: 7e-7 }, "low + (high - low) u, of size 3: two roundings or one"),
     ("normal",     Rule::Close { rtol: 1e-5, atol: 2e-5 }, "Box and Muller: log near 1, then a square root"),
     ("optimizer",  Rule::Close { rtol: 2e-5, atol: 1e-7 }, "one step: sqrt and division, 7.5 ulp"),
+    ("tails",      Rule::Close { rtol: 6e-5, atol: 1.6e-6 }, "exp at 20: 43 ulp and more; beyond, values below atol"),
     ("mse",        Rule::Close { rtol: 4e-6, atol: 1e-7 }, "difference, square, mean"),
 ];
 
@@ -62,6 +63,14 @@ pub struct Context {
     /// Whether the result is stored in 16 bits.
     pub half: bool,
 }
+
+/// One term, stored in 32 bits.
+pub const PLAIN: Context = Context { scale: 0.0, terms: 1, half: false };
+
+/// Relative error of a variance whose mean is 4096 and deviation 0.006: the mean's own rounding.
+pub const VARIANCE_FAR_OFF: f64 = 1e-3;
+/// Relative error of a sum of equal numbers, however many.
+pub const SUM_OF_EQUAL: f64 = 2e-6;
 
 impl Rule {
     /// How far from `want` a result may lie.

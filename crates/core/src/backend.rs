@@ -73,7 +73,12 @@ impl fmt::Display for MemoryReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mib = |bytes: usize| bytes as f64 / (1 << 20) as f64;
         for role in Role::ALL {
-            writeln!(f, "{:<12} {:>10.2} MiB", format!("{role:?}").to_lowercase(), mib(self.role(role)))?;
+            writeln!(
+                f,
+                "{:<12} {:>10.2} MiB",
+                format!("{role:?}").to_lowercase(),
+                mib(self.role(role))
+            )?;
         }
         writeln!(f, "{:<12} {:>10.2} MiB", "in use", mib(self.in_use()))?;
         writeln!(f, "{:<12} {:>10.2} MiB", "peak", mib(self.peak))?;
@@ -239,7 +244,9 @@ impl Pending {
             if left.is_zero() {
                 return Err(Error::timeout(
                     "read",
-                    format!("the device did not answer within {timeout:?}; wait longer, or check it"),
+                    format!(
+                        "the device did not answer within {timeout:?}; wait longer, or check it"
+                    ),
                 ));
             }
             match &mut self.drive {

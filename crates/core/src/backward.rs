@@ -73,8 +73,13 @@ impl Grad<'_> {
     }
 
     /// One gradient per input that wants one.
-    pub fn each(&self, mut rule: impl FnMut(usize) -> Result<Tensor>) -> Result<Vec<Option<Tensor>>> {
-        (0..self.inputs()).map(|i| if self.wants(i) { rule(i).map(Some) } else { Ok(None) }).collect()
+    pub fn each(
+        &self,
+        mut rule: impl FnMut(usize) -> Result<Tensor>,
+    ) -> Result<Vec<Option<Tensor>>> {
+        (0..self.inputs())
+            .map(|i| if self.wants(i) { rule(i).map(Some) } else { Ok(None) })
+            .collect()
     }
 
     /// Runs the last operation of the rule for input `i`: straight into the flat gradient buffer

@@ -44,7 +44,10 @@ impl FlatParameters {
                 ));
             }
             if parameters[..i].iter().any(|(other, ..)| other == name) {
-                return Err(Error::argument("parameters", format!("the name {name:?} is given twice")));
+                return Err(Error::argument(
+                    "parameters",
+                    format!("the name {name:?} is given twice"),
+                ));
             }
             shapes.push(shape);
         }

@@ -51,7 +51,8 @@ impl Tensor {
                 ),
             ));
         }
-        let tensor = Tensor::empty("from_vec", Meta { shape, dtype: T::DTYPE }, device, Role::Activations)?;
+        let tensor =
+            Tensor::empty("from_vec", Meta { shape, dtype: T::DTYPE }, device, Role::Activations)?;
         if !data.is_empty() {
             let stored: Vec<T::Stored> = data.iter().map(|&x| x.store()).collect();
             device.backend().upload(tensor.storage()?.buf(), 0, bytemuck::cast_slice(&stored))?;
@@ -159,11 +160,7 @@ impl Tensor {
     }
 
     pub(crate) fn view(&self) -> Result<View> {
-        Ok(View {
-            buf: self.storage()?.buf().clone(),
-            layout: self.0.layout,
-            dtype: self.0.dtype,
-        })
+        Ok(View { buf: self.storage()?.buf().clone(), layout: self.0.layout, dtype: self.0.dtype })
     }
 
     /// An axis counted from either end, as an index.
@@ -196,11 +193,8 @@ impl Tensor {
         let size = self.dtype().size();
         let start = flat.0.layout.offset * size;
         let range = start..start + flat.numel() * size;
-        let pending = self
-            .device()
-            .backend()
-            .download(flat.storage()?.buf(), range)
-            .map_err(|e| e.at(at))?;
+        let pending =
+            self.device().backend().download(flat.storage()?.buf(), range).map_err(|e| e.at(at))?;
         Ok(Read { pending, at, _type: Default::default() })
     }
 
@@ -409,12 +403,13 @@ impl<T: Element> std::future::IntoFuture for Read<T> {
     }
 }
 
-fn decode<T: Element>(
-    bytes: Result<Vec<u8>>,
-    at: &'static Location<'static>,
-) -> Result<Vec<T>> {
-    let bytes = bytes.map_err(|e| if e.kind() == crate::ErrorKind::Index { e } else { e.at(at) })?;
-    Ok(bytemuck::allocation::pod_collect_to_vec::<u8, T::Stored>(&bytes).into_iter().map(T::load).collect())
+fn decode<T: Element>(bytes: Result<Vec<u8>>, at: &'static Location<'static>) -> Result<Vec<T>> {
+    let bytes =
+        bytes.map_err(|e| if e.kind() == crate::ErrorKind::Index { e } else { e.at(at) })?;
+    Ok(bytemuck::allocation::pod_collect_to_vec::<u8, T::Stored>(&bytes)
+        .into_iter()
+        .map(T::load)
+        .collect())
 }
 
 impl fmt::Debug for Tensor {

@@ -68,7 +68,10 @@ fn instance() -> Result<&'static wgpu::Instance> {
 }
 
 /// An environment variable that must be one of `allowed` if it is set.
-pub(crate) fn setting(name: &str, allowed: &'static [&'static str]) -> Result<Option<&'static str>> {
+pub(crate) fn setting(
+    name: &str,
+    allowed: &'static [&'static str],
+) -> Result<Option<&'static str>> {
     let Some(value) = std::env::var_os(name) else { return Ok(None) };
     let found = allowed.iter().find(|a| value == **a);
     found.copied().map(Some).ok_or_else(|| {
@@ -80,7 +83,11 @@ pub(crate) fn setting(name: &str, allowed: &'static [&'static str]) -> Result<Op
 }
 
 fn kind(info: &wgpu::AdapterInfo) -> DeviceKind {
-    if info.device_type == wgpu::DeviceType::Cpu { DeviceKind::SoftwareGpu } else { DeviceKind::Gpu }
+    if info.device_type == wgpu::DeviceType::Cpu {
+        DeviceKind::SoftwareGpu
+    } else {
+        DeviceKind::Gpu
+    }
 }
 
 pub(crate) fn summary(info: &wgpu::AdapterInfo) -> AdapterSummary {

@@ -29,7 +29,9 @@ impl Sticky {
         device.set_device_lost_callback(move |reason, message| {
             sticky.set(Error::lost(
                 "gpu",
-                format!("the device is lost ({reason:?}: {message}); open a new one, host data is safe"),
+                format!(
+                    "the device is lost ({reason:?}: {message}); open a new one, host data is safe"
+                ),
             ));
         });
     }
@@ -45,7 +47,11 @@ fn translate(op: &'static str, error: wgpu::Error) -> Error {
 }
 
 /// Runs `f` and returns wgpu's error instead of reporting it elsewhere.
-pub(crate) fn scoped<T>(device: &wgpu::Device, op: &'static str, f: impl FnOnce() -> T) -> Result<T> {
+pub(crate) fn scoped<T>(
+    device: &wgpu::Device,
+    op: &'static str,
+    f: impl FnOnce() -> T,
+) -> Result<T> {
     let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
     let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
     let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);

@@ -67,7 +67,7 @@ pub async fn open_with(choice: &AdapterChoice, options: &Options) -> Result<Devi
     let sticky = Arc::new(fault::Sticky::default());
     sticky.watch(&opened.device);
     let pool = Pool::new(opened.device.clone(), sticky.clone(), opened.caps.max_buffer);
-    let pipelines = 
+    let pipelines =
         pipeline::Pipelines::new(opened.device.clone(), opened.checks, options.edit.clone());
     let recorder =
         Recorder::new(opened.device, opened.queue, caps, sticky, pool.clone(), pipelines)?;
@@ -107,6 +107,11 @@ impl Gpu {
     /// Dispatches, submits, reads and pipelines so far.
     pub fn counts(&self) -> Counts {
         self.recorder.counts()
+    }
+
+    /// Gives the adapter up: every later call fails with `ErrorKind::Lost`, as after a driver's crash.
+    pub fn destroy(&self) {
+        self.recorder.destroy();
     }
 
     /// Runs `f` and returns the kernels that were dispatched meanwhile; for tests.
@@ -162,7 +167,8 @@ impl Backend for Gpu {
                 }
             }
         }
-        let operands = |views: &[View]| -> Vec<Operand> { views.iter().map(Self::operand).collect() };
+        let operands =
+            |views: &[View]| -> Vec<Operand> { views.iter().map(Self::operand).collect() };
         let program = kernels::lower(op, &operands(&ins), &operands(outs), &self.caps)?;
         self.recorder.record(op.name(), &program, &ins, outs)
     }

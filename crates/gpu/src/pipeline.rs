@@ -81,7 +81,10 @@ impl Pipelines {
         let signature: Signature = bindings.iter().map(|b| (b.at, b.write)).collect();
         let (layout, pipeline_layout) = self.layout(&signature)?;
         let refused = |e: Error| {
-            Error::kernel(name, format!("this adapter's driver refuses the kernel: {}", e.message()))
+            Error::kernel(
+                name,
+                format!("this adapter's driver refuses the kernel: {}", e.message()),
+            )
         };
         let raw = scoped(&self.device, name, || {
             let descriptor = wgpu::ShaderModuleDescriptor {
@@ -92,8 +95,10 @@ impl Pipelines {
                 // SAFETY: `trusted` lists kernels whose every index follows from shapes that `lower`
                 // checked against the operands' storage, and whose loops count up to such sizes.
                 unsafe {
-                    self.device
-                        .create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+                    self.device.create_shader_module_trusted(
+                        descriptor,
+                        wgpu::ShaderRuntimeChecks::unchecked(),
+                    )
                 }
             } else {
                 self.device.create_shader_module(descriptor)

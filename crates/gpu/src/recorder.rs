@@ -105,8 +105,16 @@ impl Recorder {
         };
         let (arena, fault, zeros) = scoped(&device, "open", || {
             (
-                buffer("wgrad params", MAX_LAUNCHES as u64 * PARAMS_BYTES, wgpu::BufferUsages::UNIFORM),
-                buffer("wgrad fault", FAULT_BYTES, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC),
+                buffer(
+                    "wgrad params",
+                    MAX_LAUNCHES as u64 * PARAMS_BYTES,
+                    wgpu::BufferUsages::UNIFORM,
+                ),
+                buffer(
+                    "wgrad fault",
+                    FAULT_BYTES,
+                    wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
+                ),
                 // New buffers read as zero.
                 buffer("wgrad zeros", 256, wgpu::BufferUsages::STORAGE),
             )
@@ -190,7 +198,10 @@ impl Recorder {
         Ok(())
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the operands of one operation, passed through once")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the operands of one operation, passed through once"
+    )]
     fn push(
         &self,
         state: &mut State,
@@ -316,7 +327,10 @@ impl Recorder {
             Ok(_) => self.sticky.check(),
             Err(wgpu::PollError::Timeout) => {
                 self.sticky.check()?;
-                Err(Error::timeout("gpu", "the device did not finish in time; use smaller operations"))
+                Err(Error::timeout(
+                    "gpu",
+                    "the device did not finish in time; use smaller operations",
+                ))
             }
             Err(e) => {
                 self.sticky.check()?;
@@ -402,8 +416,7 @@ impl Recorder {
                 let view = staging
                     .get_mapped_range(..)
                     .map_err(|e| Error::internal("read", format!("mapped memory: {e}")))?;
-                let fault: Vec<u32> =
-                    bytemuck::pod_collect_to_vec(&view[..FAULT_BYTES as usize]);
+                let fault: Vec<u32> = bytemuck::pod_collect_to_vec(&view[..FAULT_BYTES as usize]);
                 let start = FAULT_BYTES as usize + skip;
                 (fault, view[start..start + length].to_vec())
             };
@@ -458,8 +471,8 @@ impl Recorder {
             rest /= index.layout.shape[axis];
         }
         let signed = index.dtype == DType::I32;
-        let read = raw("read", index)
-            .and_then(|buffer| self.download(Some((buffer, at * 4..at * 4 + 4))));
+        let read =
+            raw("read", index).and_then(|buffer| self.download(Some((buffer, at * 4..at * 4 + 4))));
         Box::pin(async move {
             let bytes = read?.await?;
             let word: u32 = bytemuck::pod_collect_to_vec(&bytes).first().copied().unwrap_or(0);
@@ -470,6 +483,13 @@ impl Recorder {
     /// Waits until everything recorded is done, and reports any fault.
     pub fn sync(self: &Arc<Self>) -> Result<()> {
         self.download(None)?.wait(wgrad_core::READ_TIMEOUT).map(|_| ())
+    }
+
+    /// Gives the device up.
+    pub fn destroy(&self) {
+        self.sticky
+            .set(Error::lost("gpu", "the device was given up with destroy(); open a new one"));
+        self.device.destroy();
     }
 
     /// Gives unused memory back.

@@ -33,7 +33,10 @@ pub fn ensure(yes: bool) -> Result<(), String> {
     for args in [&["update", "-qq"][..], &install] {
         let status = apt(args).status().map_err(|e| format!("apt-get does not start: {e}"))?;
         if !status.success() {
-            return Err(format!("`apt-get {}` failed ({status}); run `{said}` yourself", args.join(" ")));
+            return Err(format!(
+                "`apt-get {}` failed ({status}); run `{said}` yourself",
+                args.join(" ")
+            ));
         }
     }
     Ok(())

@@ -65,8 +65,16 @@ fn integers() -> Vec<Row> {
     vec![gather, scatter, one_hot]
 }
 
+/// So many indices that one thread would loop too often on lavapipe, and a table with as many rows.
+fn long() -> Row {
+    row("scatter_rows long", "sum", |x| x[0].scatter_rows(&x[1], 70_000))
+        .case(Case::new([table(&[70_000]), whole(&[70_000], 0, 70_000)]).terms(10).forward_only())
+        .case(Case::new([table(&[70_000]), whole(&[70_000], 0, 2)]).terms(70_000).forward_only())
+        .kernels(&["scatter_rows"])
+}
+
 pub fn rows() -> Vec<Row> {
-    let mut rows = vec![gather(), scatter()];
+    let mut rows = vec![gather(), scatter(), long()];
     rows.extend(integers());
     rows
 }

@@ -74,6 +74,16 @@ fn floating() -> Vec<Row> {
             .kernels(LANES)
             .hardware(GROUPS),
     );
+    // Each of these once stopped silently on lavapipe, which ends a thread after 65535 rounds of loops.
+    rows.push(
+        row("sum long", "sum", |x| x[0].sum_all())
+            .cases([
+                case(floats(&[3_000_000], -1.0, 1.0), &[0]).forward_only(),
+                case(floats(&[400_000, 5], -1.0, 1.0).lie(Lie::Stepped), &[0, 1]).forward_only(),
+            ])
+            .kernels(LANES)
+            .hardware(GROUPS),
+    );
     rows.push(
         row("sum beyond_one_grid", "sum", |x| x[0].sum([0]))
             .case(
@@ -123,6 +133,14 @@ fn positions() -> Vec<Row> {
                     .no_gradient("constant almost everywhere"),
             );
         }
+        rows.push(
+            row(format!("{name} long"), "exact", move |x| position(&x[0], 0))
+                .case(Case::new([floats(&[300_000], -1.0, 1.0).fixed()]))
+                .case(Case::new([floats(&[70_000, 3], -1.0, 1.0).fixed().lie(Lie::Permuted)]))
+                .kernels(&["arg_reduce"])
+                .hardware(&["arg_reduce"])
+                .no_gradient("constant almost everywhere"),
+        );
         rows.push(
             row(format!("{name} i32"), "exact", move |x| position(&x[0], 1))
                 .case(Case::new([whole(&[6, 9], -2, 3)]))

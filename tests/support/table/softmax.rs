@@ -48,8 +48,22 @@ fn cross_entropy(smoothing: f32) -> Row {
         .hardware(&["cross_entropy_lanes", "cross_entropy_groups", "reduce_lanes", "reduce_groups"])
 }
 
+/// Rows and columns so many that one thread would loop too often on lavapipe.
+fn long() -> Vec<Row> {
+    let logits = |rows, classes| floats(&[rows, classes], -4.0, 4.0);
+    let softmax = row("softmax long", "softmax", |x| x[0].softmax(-1))
+        .case(Case::new([logits(2, 40_000)]))
+        .kernels(&["softmax_groups"])
+        .backward(&["softmax_backward_groups"], &[]);
+    let cross_entropy = row("cross_entropy long", "cross_entropy", |x| x[0].cross_entropy(&x[1]))
+        .case(Case::new([logits(2, 40_000), labels(&[2], 40_000)]))
+        .case(Case::new([logits(80_000, 3), labels(&[80_000], 3)]).no_differences())
+        .kernels(&["cross_entropy_groups", "cross_entropy_lanes", "reduce_lanes"]);
+    vec![softmax, cross_entropy]
+}
+
 pub fn rows() -> Vec<Row> {
-    let mut rows = Vec::new();
+    let mut rows = long();
     for log in [false, true] {
         rows.extend([0, 1, -1].map(|axis| softmax(log, axis)));
     }

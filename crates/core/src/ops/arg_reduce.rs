@@ -27,9 +27,10 @@ impl Family for ArgReduce {
     }
     fn outputs(&self, ins: &[Meta]) -> Result<Vec<Meta>> {
         need_number(self.name(), &ins[0])?;
-        let outs = self.value().outputs(ins).map_err(|e| {
-            crate::Error::new(e.kind(), self.name(), e.message().to_owned())
-        })?;
+        let outs = self
+            .value()
+            .outputs(ins)
+            .map_err(|e| crate::Error::new(e.kind(), self.name(), e.message().to_owned()))?;
         Ok(outs.into_iter().map(|out| Meta { dtype: DType::I32, ..out }).collect())
     }
     fn no_gradient(&self) -> Option<&'static str> {

@@ -17,7 +17,10 @@ impl Family for Assign {
         if to.shape != from.shape {
             return Err(Error::shape(
                 "assign",
-                format!("{:?} cannot be written into {:?}; shapes must be equal", from.shape, to.shape),
+                format!(
+                    "{:?} cannot be written into {:?}; shapes must be equal",
+                    from.shape, to.shape
+                ),
             ));
         }
         Ok(vec![*to])

@@ -30,15 +30,8 @@ pub enum Binary {
 
 impl Binary {
     /// One of each.
-    pub const ALL: [Binary; 7] = [
-        Binary::Add,
-        Binary::Sub,
-        Binary::Mul,
-        Binary::Div,
-        Binary::Max,
-        Binary::Min,
-        Binary::Pow,
-    ];
+    pub const ALL: [Binary; 7] =
+        [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div, Binary::Max, Binary::Min, Binary::Pow];
 
     /// The name of the operation.
     pub fn label(self) -> &'static str {
@@ -218,4 +211,20 @@ methods! {
     /// Power, element by element; floating-point only. `x⁰` is 1, also for `x = 0`. Negative bases
     /// take whole exponents.
     try_pow, Pow, "assert_eq!(a.try_pow(2.0)?.to_vec::<f32>()?, [1.0, 4.0, 9.0, 16.0]);";
+}
+
+impl Tensor {
+    /// Powers of a number: `baseˣ`, element by element; floating-point only.
+    ///
+    /// ```
+    /// # use wgrad_core::{Device, Tensor};
+    /// let x = Tensor::from_vec([0.0f32, 1.0, 3.0], [3], &Device::cpu())?;
+    /// let y = x.powers_of(2.0)?.to_vec::<f32>()?;
+    /// assert!((y[2] - 8.0).abs() < 1e-5);
+    /// # Ok::<(), wgrad_core::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn powers_of(&self, base: f64) -> Result<Tensor> {
+        Tensor::run(Scalar { op: Binary::Pow, value: base, left: true }, &[self])
+    }
 }

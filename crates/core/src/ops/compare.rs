@@ -70,7 +70,8 @@ impl Family for CompareScalar {
     fn outputs(&self, ins: &[Meta]) -> Result<Vec<Meta>> {
         need_number(self.name(), &ins[0])?;
         // The same rule for numbers as in arithmetic: they must be of the tensor's type.
-        Scalar { op: crate::ops::binary::Binary::Add, value: self.value, left: false }.outputs(ins)?;
+        Scalar { op: crate::ops::binary::Binary::Add, value: self.value, left: false }
+            .outputs(ins)?;
         Ok(vec![Meta { dtype: DType::Bool, ..ins[0] }])
     }
     fn no_gradient(&self) -> Option<&'static str> {

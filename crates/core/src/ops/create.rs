@@ -122,12 +122,20 @@ impl Tensor {
     /// # Ok::<(), wgrad_core::Error>(())
     /// ```
     #[track_caller]
-    pub fn arange(start: f64, end: f64, step: f64, dtype: DType, device: &Device) -> Result<Tensor> {
+    pub fn arange(
+        start: f64,
+        end: f64,
+        step: f64,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Tensor> {
         let count = ((end - start) / step).ceil();
         if step == 0.0 || !step.is_finite() || !count.is_finite() {
             return Err(Error::argument(
                 "arange",
-                format!("from {start} to {end} in steps of {step}; the step must be finite and not 0"),
+                format!(
+                    "from {start} to {end} in steps of {step}; the step must be finite and not 0"
+                ),
             ));
         }
         if dtype == DType::Bool {

@@ -46,7 +46,8 @@ impl Family for CrossEntropy {
     }
     fn gradient(&self, g: &Grad) -> Result<Vec<Option<Tensor>>> {
         let gradient = g.output(1)?;
-        let scaled = if g.is_unit() { gradient.clone() } else { gradient.try_mul(g.cotangent()?)? };
+        let scaled =
+            if g.is_unit() { gradient.clone() } else { gradient.try_mul(g.cotangent()?)? };
         Ok(vec![Some(scaled), None])
     }
 }

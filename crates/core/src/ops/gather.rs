@@ -21,6 +21,9 @@ impl Family for Gather {
         let Some((_, row)) = table.shape.split_first() else {
             return Err(Error::rank("gather", "the table needs rank 1 or more, got rank 0"));
         };
+        if table.shape[0] == 0 && index.shape.numel() > 0 {
+            return Err(Error::index("gather", "the table has no rows, so no index is legal"));
+        }
         let mut sizes = index.shape.to_vec();
         sizes.extend_from_slice(row);
         Ok(vec![Meta { shape: Shape::new("gather", &sizes)?, dtype: table.dtype }])
@@ -53,9 +56,15 @@ impl Family for ScatterRows {
         let Some(row) = x.shape.strip_prefix(&*index.shape) else {
             return Err(Error::shape(
                 "scatter_rows",
-                format!("rows {:?} do not begin with the shape of indices {:?}", x.shape, index.shape),
+                format!(
+                    "rows {:?} do not begin with the shape of indices {:?}",
+                    x.shape, index.shape
+                ),
             ));
         };
+        if self.rows == 0 && index.shape.numel() > 0 {
+            return Err(Error::index("scatter_rows", "a table of 0 rows has no legal index"));
+        }
         let mut sizes = vec![self.rows];
         sizes.extend_from_slice(row);
         Ok(vec![Meta { shape: Shape::new("scatter_rows", &sizes)?, dtype: x.dtype }])

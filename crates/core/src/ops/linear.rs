@@ -64,7 +64,10 @@ impl Family for Linear {
             if *b.shape != [w.shape[0]] {
                 return Err(Error::shape(
                     "linear",
-                    format!("bias {:?} does not fit weight {:?}; it has one value per row", b.shape, w.shape),
+                    format!(
+                        "bias {:?} does not fit weight {:?}; it has one value per row",
+                        b.shape, w.shape
+                    ),
                 ));
             }
         }

@@ -35,12 +35,19 @@ numbers! { f32 f64 i32 u32 }
 
 /// The operators' documented panic, or a failed tensor.
 #[track_caller]
-#[allow(clippy::panic, reason = "the documented panic of the operators; try_add and so on return errors")]
+#[allow(
+    clippy::panic,
+    reason = "the documented panic of the operators; try_add and so on return errors"
+)]
 fn settle(result: Result<Tensor>, like: &Tensor) -> Tensor {
     let visible_on_host = |error: &Error| {
         matches!(
             error.kind(),
-            ErrorKind::Shape | ErrorKind::Rank | ErrorKind::DType | ErrorKind::Device | ErrorKind::Size
+            ErrorKind::Shape
+                | ErrorKind::Rank
+                | ErrorKind::DType
+                | ErrorKind::Device
+                | ErrorKind::Size
         )
     };
     match result {

@@ -97,7 +97,11 @@ impl FlatParameters {
     }
 
     #[track_caller]
-    fn gradients<'g>(&self, op: &'static str, gradients: &'g Gradients) -> Result<Option<&'g Tensor>> {
+    fn gradients<'g>(
+        &self,
+        op: &'static str,
+        gradients: &'g Gradients,
+    ) -> Result<Option<&'g Tensor>> {
         match gradients.flat(self.id()) {
             Some(flat) => Ok(Some(flat.values())),
             None if self.values().numel() == 0 => Ok(None),

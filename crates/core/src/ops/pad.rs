@@ -25,7 +25,9 @@ impl Family for Pad {
     fn gradient(&self, g: &Grad) -> Result<Vec<Option<Tensor>>> {
         let count = g.input_meta(0).shape[self.axis];
         let end = (self.start + count * self.step).min(self.size);
-        g.each(|_| g.cotangent()?.slice_step(self.axis as isize, self.start.min(end)..end, self.step))
+        g.each(|_| {
+            g.cotangent()?.slice_step(self.axis as isize, self.start.min(end)..end, self.step)
+        })
     }
 }
 

@@ -1,8 +1,6 @@
 //! Random numbers: Philox on every device, the same integers everywhere.
 
-use crate::{
-    DType, Device, Error, Meta, Result, Role, Shape, Tensor, op::Family,
-};
+use crate::{DType, Device, Error, Meta, Result, Role, Shape, Tensor, op::Family};
 
 /// Which distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -70,7 +70,11 @@ impl Family for Reduce {
             if size == 0 && matches!(self.op, ReduceOp::Max | ReduceOp::Min) {
                 return Err(Error::empty(
                     self.name(),
-                    format!("axis {axis} of {:?} is empty, and {} has no identity", x.shape, self.name()),
+                    format!(
+                        "axis {axis} of {:?} is empty, and {} has no identity",
+                        x.shape,
+                        self.name()
+                    ),
                 ));
             }
             if self.keep {

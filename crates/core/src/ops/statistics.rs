@@ -16,8 +16,13 @@ impl Tensor {
     pub fn var_keep(&self, axes: impl AsRef<[isize]>, ddof: usize) -> Result<Tensor> {
         let axes = axes.as_ref();
         let set = self.axes("var", axes)?;
-        let count: usize =
-            self.shape().iter().enumerate().filter(|(i, _)| set >> i & 1 == 1).map(|(_, n)| n).product();
+        let count: usize = self
+            .shape()
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| set >> i & 1 == 1)
+            .map(|(_, n)| n)
+            .product();
         if ddof >= count {
             return Err(Error::argument(
                 "var",

@@ -112,7 +112,8 @@ impl Tensor {
                 Err(_) => return Err(wrong("one size may be -1, the others are 0 or more;")),
             }
         }
-        let mut sizes: Vec<usize> = shape.iter().map(|&s| usize::try_from(s).unwrap_or(0)).collect();
+        let mut sizes: Vec<usize> =
+            shape.iter().map(|&s| usize::try_from(s).unwrap_or(0)).collect();
         if let Some(i) = open {
             if known == 0 {
                 return Err(wrong("-1 cannot be worked out beside a 0"));
@@ -120,7 +121,11 @@ impl Tensor {
             if !self.numel().is_multiple_of(known) {
                 return Err(Error::shape(
                     "reshape",
-                    format!("{} elements of {:?} do not divide into {shape:?}", self.numel(), self.shape()),
+                    format!(
+                        "{} elements of {:?} do not divide into {shape:?}",
+                        self.numel(),
+                        self.shape()
+                    ),
                 ));
             }
             sizes[i] = self.numel() / known;
@@ -148,7 +153,11 @@ impl Tensor {
         if seen != (0..self.rank()).collect::<Vec<_>>() {
             return Err(Error::argument(
                 "permute",
-                format!("{axes:?} must name each of the {} axes of {:?} once", self.rank(), self.shape()),
+                format!(
+                    "{axes:?} must name each of the {} axes of {:?} once",
+                    self.rank(),
+                    self.shape()
+                ),
             ));
         }
         let mut stored = [0; crate::MAX_RANK];
@@ -210,7 +219,10 @@ impl Tensor {
         if range.start > range.end || range.end > size {
             return Err(Error::range(
                 "slice",
-                format!("{range:?} lies outside axis {axis} of {:?}, which has {size} elements", self.shape()),
+                format!(
+                    "{range:?} lies outside axis {axis} of {:?}, which has {size} elements",
+                    self.shape()
+                ),
             ));
         }
         let op = ViewOp::Slice { axis, start: range.start, step };

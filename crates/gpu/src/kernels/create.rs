@@ -86,7 +86,6 @@ pub(super) fn random(
         .read(1, Slot::In(0))
         .write(2, Slot::Out(0));
     let kernel = Kernel { name: "random_advance", ..Kernel::default() };
-    let advance =
-        Launch::new(kernel, [1, 1], 1).params([word(blocks)]).write(1, Slot::Out(1));
+    let advance = Launch::new(kernel, [1, 1], 1).params([word(blocks)]).write(1, Slot::Out(1));
     Ok(vec![numbers, advance])
 }

@@ -28,7 +28,7 @@ pub(super) fn gather(ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<V
         values: vec![("ROW_RANK", rank_of(&row)), ("INDEX_RANK", rank_of(&index))],
         ..Kernel::default()
     };
-    let launch = Launch::new(kernel, grid(count, caps), count as u64)
+    let launch = Launch::new(kernel, grid(count, row.shape.rank() + index.shape.rank(), caps), count as u64)
         .params([word(count), word(cols), word(rows), 0])
         .params([table.offset, index.offset, outs[0].layout.offset, table.strides[0]].map(word))
         .params(list(&row.shape, 1))
@@ -56,8 +56,12 @@ pub(super) fn scatter_rows(
     let (count, cols) = (index.numel(), row.numel());
     // Enough owners to fill the adapter, but each walks all indices: no more parts than needed.
     let wanted = if caps.software { 64 } else { 16_384 };
-    let parts = (wanted / cols.max(1)).clamp(1, rows.max(1));
+    let bound = usize::try_from(caps.max_steps / 8).unwrap_or(usize::MAX);
+    let parts = (wanted / cols.max(1)).max(rows.div_ceil(bound)).clamp(1, rows.max(1));
     let part_rows = rows.div_ceil(parts);
+    // Long lists of indices go in pieces, one after the other.
+    let per_index = 2 * index_view.shape.rank().max(1);
+    let piece = (2 * bound / per_index).clamp(1, 1 << 16);
     let kernel = Kernel {
         name: "scatter_rows",
         parts: vec!["index", "row_index", "watch"],
@@ -66,19 +70,24 @@ pub(super) fn scatter_rows(
         ..Kernel::default()
     };
     let owners = parts * cols;
-    let launch = Launch::new(kernel, grid(owners, caps), (owners * (count + part_rows)) as u64)
-        .params([count, cols, rows].map(word))
-        .params([0])
-        .params([x.offset, index.offset, outs[0].layout.offset, 0].map(word))
-        .params([parts, part_rows, owners, 0].map(word))
-        .params(list(&row.shape, 1))
-        .params(list(&row.strides, 0))
-        .params(list(&index_view.shape, 1))
-        .params(list(&index_view.strides, 0))
-        .params(list(&over.strides, 0))
-        .read(1, Slot::In(0))
-        .read(2, Slot::In(1))
-        .write(3, Slot::Out(0))
-        .watch(1, rows, 3);
-    Ok(vec![launch])
+    let launch = |start: usize| {
+        let end = count.min(start + piece);
+        let inner = part_rows + (end - start) * per_index + row.shape.rank();
+        let work = owners * (end - start + part_rows);
+        Launch::new(kernel.clone(), grid(owners, inner, caps), work as u64)
+            .params([end, cols, rows, 0].map(word))
+            .params([x.offset, index.offset, outs[0].layout.offset, 0].map(word))
+            .params([parts, part_rows, owners, start].map(word))
+            .params(list(&row.shape, 1))
+            .params(list(&row.strides, 0))
+            .params(list(&index_view.shape, 1))
+            .params(list(&index_view.strides, 0))
+            .params(list(&over.strides, 0))
+            .read(1, Slot::In(0))
+            .read(2, Slot::In(1))
+            .write(3, Slot::Out(0))
+            .watch(1, rows, 3)
+    };
+    // Even without an index the table must be zeroed.
+    Ok((0..count.max(1)).step_by(piece).map(launch).collect())
 }

@@ -38,7 +38,8 @@ pub(super) fn lower(op: &Op, ins: &[Operand], outs: &[Operand], caps: &Caps) -> 
             let scratch = Slot::Scratch(program.scratch.len());
             program.scratch.push(y.layout.numel() * 4);
             narrows.push(narrow(*y, scratch, Slot::Out(i), matches!(op, Op::Assign(_)), caps));
-            wide_outs[i] = Operand { layout: Layout::contiguous(y.layout.shape), dtype: DType::F32 };
+            wide_outs[i] =
+                Operand { layout: Layout::contiguous(y.layout.shape), dtype: DType::F32 };
             out_slots[i] = scratch;
         }
     }

@@ -35,7 +35,12 @@ struct Extra {
     guarded: bool,
 }
 
-pub(super) fn unary(op: Unary, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Vec<Launch>> {
+pub(super) fn unary(
+    op: Unary,
+    ins: &[Operand],
+    outs: &[Operand],
+    caps: &Caps,
+) -> Result<Vec<Launch>> {
     let unsigned = op == Unary::Neg && ins[0].dtype == DType::U32;
     let name = if unsigned { "neg_u32" } else { op.label() };
     let expression = wgrad_shaders::unary(name).ok_or_else(|| missing(name))?;
@@ -53,7 +58,8 @@ pub(super) fn unary_backward(
     outs: &[Operand],
     caps: &Caps,
 ) -> Result<Vec<Launch>> {
-    let expression = wgrad_shaders::unary_backward(op.label()).ok_or_else(|| missing(op.label()))?;
+    let expression =
+        wgrad_shaders::unary_backward(op.label()).ok_or_else(|| missing(op.label()))?;
     let extra = Extra { scalar: slope(op), ..Extra::default() };
     two(ins, outs, expression, extra, caps)
 }
@@ -69,7 +75,12 @@ fn two(
     map(sides, side(Slot::Out(0), &outs[0]), expression, extra, caps)
 }
 
-pub(super) fn binary(op: Binary, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Vec<Launch>> {
+pub(super) fn binary(
+    op: Binary,
+    ins: &[Operand],
+    outs: &[Operand],
+    caps: &Caps,
+) -> Result<Vec<Launch>> {
     let name = match (op, outs[0].dtype) {
         (Binary::Div, DType::I32) => "div_i32",
         (Binary::Div, DType::U32) => "div_u32",
@@ -77,15 +88,31 @@ pub(super) fn binary(op: Binary, ins: &[Operand], outs: &[Operand], caps: &Caps)
         (Binary::Min, DType::I32 | DType::U32) => "minimum_int",
         _ => op.label(),
     };
-    two(ins, outs, wgrad_shaders::binary(name).ok_or_else(|| missing(name))?, Extra::default(), caps)
+    two(
+        ins,
+        outs,
+        wgrad_shaders::binary(name).ok_or_else(|| missing(name))?,
+        Extra::default(),
+        caps,
+    )
 }
 
-pub(super) fn compare(op: Compare, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Vec<Launch>> {
+pub(super) fn compare(
+    op: Compare,
+    ins: &[Operand],
+    outs: &[Operand],
+    caps: &Caps,
+) -> Result<Vec<Launch>> {
     let expression = wgrad_shaders::compare(op.label()).ok_or_else(|| missing(op.label()))?;
     two(ins, outs, expression, Extra::default(), caps)
 }
 
-pub(super) fn mask(keep: bool, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Vec<Launch>> {
+pub(super) fn mask(
+    keep: bool,
+    ins: &[Operand],
+    outs: &[Operand],
+    caps: &Caps,
+) -> Result<Vec<Launch>> {
     let expression = wgrad_shaders::binary("mask").ok_or_else(|| missing("mask"))?;
     two(ins, outs, expression, Extra { scalar: u32::from(keep), ..Extra::default() }, caps)
 }
@@ -100,7 +127,12 @@ pub(super) fn bits(value: f64, dtype: DType) -> u32 {
     }
 }
 
-pub(super) fn scalar(op: &Scalar, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Vec<Launch>> {
+pub(super) fn scalar(
+    op: &Scalar,
+    ins: &[Operand],
+    outs: &[Operand],
+    caps: &Caps,
+) -> Result<Vec<Launch>> {
     let dtype = ins[0].dtype;
     let whole = matches!(dtype, DType::I32 | DType::U32);
     let mut scalar = bits(op.value, dtype);
@@ -158,11 +190,8 @@ pub(super) fn choose(ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<V
         function: "fn apply(c: elem_a, a: elem_b, b: elem_c) -> elem_y { return select(b, a, c != elem_a(0u)); }",
         parts: &[],
     };
-    let sides = [
-        side(Slot::In(0), &ins[0]),
-        side(Slot::In(1), &ins[1]),
-        side(Slot::In(2), &ins[2]),
-    ];
+    let sides =
+        [side(Slot::In(0), &ins[0]), side(Slot::In(1), &ins[1]), side(Slot::In(2), &ins[2])];
     map(sides, side(Slot::Out(0), &outs[0]), expression, Extra::default(), caps)
 }
 
@@ -174,7 +203,13 @@ pub(super) fn cast(ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Vec
         _ => "cast", // whole numbers wrap
     };
     let expression = wgrad_shaders::unary(name).ok_or_else(|| missing(name))?;
-    map([side(Slot::In(0), &ins[0])], side(Slot::Out(0), &outs[0]), expression, Extra::default(), caps)
+    map(
+        [side(Slot::In(0), &ins[0])],
+        side(Slot::Out(0), &outs[0]),
+        expression,
+        Extra::default(),
+        caps,
+    )
 }
 
 /// Copies a view into another.
@@ -200,7 +235,12 @@ fn part(y: Operand, axis: usize, start: usize, step: usize, shape: &[usize]) -> 
     Ok(Operand { layout, ..y })
 }
 
-pub(super) fn concat(axis: usize, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Vec<Launch>> {
+pub(super) fn concat(
+    axis: usize,
+    ins: &[Operand],
+    outs: &[Operand],
+    caps: &Caps,
+) -> Result<Vec<Launch>> {
     let mut launches = Vec::with_capacity(ins.len());
     let mut start = 0;
     for (i, x) in ins.iter().enumerate() {
@@ -296,7 +336,8 @@ fn map<const N: usize>(
         }
     }
     let ty = |dtype| if vec4 { wgsl4(dtype) } else { wgsl(dtype) };
-    let mut aliases = vec![("elem_y", ty(y.dtype)?), ("elem", ty(ins[0].dtype)?), ("num", wgsl(ins[0].dtype)?)];
+    let mut aliases =
+        vec![("elem_y", ty(y.dtype)?), ("elem", ty(ins[0].dtype)?), ("num", wgsl(ins[0].dtype)?)];
     if N == 2 && expression.function.contains("dy") {
         aliases[1].1 = ty(ins[1].dtype)?;
     }
@@ -313,9 +354,10 @@ fn map<const N: usize>(
     parts.extend(expression.parts);
     let count = all[0].numel();
     let kernel = Kernel {
-        name: ["map1", "map2", "map3"].get(N - 1).copied().ok_or_else(|| {
-            Error::internal("lower", "a map of more than three operands")
-        })?,
+        name: ["map1", "map2", "map3"]
+            .get(N - 1)
+            .copied()
+            .ok_or_else(|| Error::internal("lower", "a map of more than three operands"))?,
         parts,
         aliases,
         values: vec![("RANK", rank_of(&all[0]))],

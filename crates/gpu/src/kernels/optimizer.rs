@@ -61,7 +61,12 @@ pub(super) fn sgd(op: &Sgd, ins: &[Operand], outs: &[Operand], caps: &Caps) -> R
     Ok(vec![launch.read(9, Slot::Fault)])
 }
 
-pub(super) fn adam(op: &Adam, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Vec<Launch>> {
+pub(super) fn adam(
+    op: &Adam,
+    ins: &[Operand],
+    outs: &[Operand],
+    caps: &Caps,
+) -> Result<Vec<Launch>> {
     let flat = flat("adam", &[&ins[0], &ins[1], &ins[3], &ins[4]])?;
     let kernel = Kernel {
         name: "adam",

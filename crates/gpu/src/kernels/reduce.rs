@@ -73,31 +73,41 @@ fn pass(p: &Pass, caps: &Caps) -> Result<Launch> {
         values: vec![("KEPT", rank(&p.split.kept)), ("REDUCED", rank(&p.split.reduced))],
         functions: vec![expression.function],
     };
-    let grid = if groups { grid_of_groups(count, caps) } else { grid(count, caps) };
+    let (each, rank_x) = (p.chunk.min(length), p.split.reduced.shape.rank().max(1));
+    let grid = if groups {
+        let lane = each.div_ceil(256);
+        grid_of_groups(count, lane * rank_x + lane / 32 + 10 + wgrad_core::MAX_RANK, caps)
+    } else {
+        grid(count, each * rank_x + each / 32 + each / 1024 + 3 + wgrad_core::MAX_RANK, caps)
+    };
     Ok(Launch::new(kernel, grid, (results * length) as u64)
         .params([count, length, p.chunk, chunks].map(word))
         .params([p.scale.to_bits(), NAN, word(p.split.offset), word(p.y_offset)])
-        .params(list(&p.split.kept.shape, 1))
-        .params(list(&p.split.kept.strides, 0))
-        .params(list(&p.split.reduced.shape, 1))
-        .params(list(&p.split.reduced.strides, 0))
+        .params(list_of(p.split))
         .read(1, p.from)
         .write(2, p.to))
 }
 
 /// Elements one thread or workgroup reduces before a second pass joins the parts: as many parts as
 /// fill the adapter, and short enough for the sums' cascade.
-fn chunk(results: usize, length: usize, caps: &Caps) -> usize {
+fn chunk(split: &Split, caps: &Caps) -> usize {
+    let (results, length) = (split.kept.numel(), split.reduced.numel());
     let wanted = if caps.software { 8 * caps.threads.max(1) as usize } else { 512 };
     let parts = wanted.div_ceil(results.max(1));
     let smallest = if caps.software { 4096 } else { 8192 };
-    length.div_ceil(parts).max(smallest).min(1 << 20)
+    let rank = split.reduced.shape.rank().max(1);
+    let most = usize::try_from(caps.max_steps / 2).unwrap_or(usize::MAX) / (rank + 1);
+    length.div_ceil(parts).max(smallest).min(1 << 20).min(most)
 }
 
-pub(super) fn reduce(op: &Reduce, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Program> {
+pub(super) fn reduce(
+    op: &Reduce,
+    ins: &[Operand],
+    outs: &[Operand],
+    caps: &Caps,
+) -> Result<Program> {
     let (x, y) = (&ins[0], &outs[0]);
     let split = split(&x.layout, op.axes)?;
-    let (results, length) = (split.kept.numel(), split.reduced.numel());
     let whole = x.dtype != DType::F32;
     let (first, last) = match op.op {
         ReduceOp::Sum => ("sum", "sum"),
@@ -107,70 +117,92 @@ pub(super) fn reduce(op: &Reduce, ins: &[Operand], outs: &[Operand], caps: &Caps
         ReduceOp::Max => ("max", "max"),
         ReduceOp::Min => ("min", "min"),
     };
-    let scale = 1.0 / length as f32;
-    join(first, last, &split, Slot::In(0), y.layout.offset, scale, x.dtype, (results, length), caps)
+    let all = Reduction {
+        first,
+        last,
+        split: &split,
+        from: Slot::In(0),
+        between: 0,
+        y_offset: y.layout.offset,
+        dtype: x.dtype,
+    };
+    let mut program = Program::default();
+    all.lower(&mut program, caps)?;
+    Ok(program)
 }
 
 /// A reduction in one pass, or in two with the parts in scratch.
-#[allow(clippy::too_many_arguments, reason = "one call site each; a struct would only rename them")]
-fn join(
-    first: &str,
-    last: &str,
-    split: &Split,
+struct Reduction<'a> {
+    /// The expression that makes parts, and the one that joins them.
+    first: &'a str,
+    last: &'a str,
+    split: &'a Split,
     from: Slot,
+    /// Number of the scratch for the parts.
+    between: usize,
     y_offset: usize,
-    scale: f32,
     dtype: DType,
-    (results, length): (usize, usize),
-    caps: &Caps,
-) -> Result<Program> {
-    let chunk = chunk(results, length, caps);
-    let to = Slot::Out(0);
-    if length <= chunk {
-        let only = Pass { op: last, split, from, to, y_offset, chunk: length, scale, dtype };
-        return Ok(Program { launches: vec![pass(&only, caps)?], scratch: Vec::new() });
-    }
-    let chunks = length.div_ceil(chunk);
-    let between = Slot::Scratch(0);
-    let parts = Pass { op: first, split, from, to: between, y_offset: 0, chunk, scale, dtype };
-    let lay = |shape: &[usize], strides: &[usize]| -> Result<Layout> {
-        Ok(Layout {
-            shape: Shape::new("lower", shape)?,
-            strides: Shape::new("lower", strides)?,
-            offset: 0,
-        })
-    };
-    let rest = Split {
-        kept: lay(&[results], &[chunks])?,
-        reduced: lay(&[chunks], &[1])?,
-        offset: 0,
-    };
-    let end = Pass { op: last, split: &rest, from: between, to, y_offset, chunk: chunks, scale, dtype };
-    Ok(Program {
-        launches: vec![pass(&parts, caps)?, pass(&end, caps)?],
-        scratch: vec![results * chunks * 4],
-    })
 }
 
-/// Mean of `length` contiguous f32 values in scratch, into the first output; joined to a program that
-/// made them.
-pub(super) fn mean_of_scratch(length: usize, y_offset: usize, caps: &Caps) -> Result<Launch> {
+impl Reduction<'_> {
+    fn lower(&self, program: &mut Program, caps: &Caps) -> Result<()> {
+        let &Reduction { first, last, split, from, y_offset, dtype, .. } = self;
+        let (results, length) = (split.kept.numel(), split.reduced.numel());
+        let chunk = chunk(split, caps);
+        let scale = 1.0 / length as f32;
+        let to = Slot::Out(0);
+        if length <= chunk {
+            let only = Pass { op: last, split, from, to, y_offset, chunk: length, scale, dtype };
+            program.launches.push(pass(&only, caps)?);
+            return Ok(());
+        }
+        let chunks = length.div_ceil(chunk);
+        let between = Slot::Scratch(self.between);
+        program.scratch.push(results * chunks * 4);
+        let parts = Pass { op: first, split, from, to: between, y_offset: 0, chunk, scale, dtype };
+        program.launches.push(pass(&parts, caps)?);
+        let lay = |shape: &[usize], strides: &[usize]| -> Result<Layout> {
+            Ok(Layout {
+                shape: Shape::new("lower", shape)?,
+                strides: Shape::new("lower", strides)?,
+                offset: 0,
+            })
+        };
+        let rest = Split {
+            kept: lay(&[results], &[chunks])?,
+            reduced: lay(&[chunks], &[1])?,
+            offset: 0,
+        };
+        let end =
+            Pass { op: last, split: &rest, from: between, to, y_offset, chunk: chunks, scale, dtype };
+        program.launches.push(pass(&end, caps)?);
+        Ok(())
+    }
+}
+
+/// Mean of `length` contiguous f32 values in the first scratch, into the first output: launches added
+/// to the program that made them.
+pub(super) fn mean_of_scratch(
+    program: &mut Program,
+    length: usize,
+    y_offset: usize,
+    caps: &Caps,
+) -> Result<()> {
     let split = Split {
         kept: Layout::contiguous(Shape::scalar()),
         reduced: Layout::contiguous(Shape::new("lower", &[length])?),
         offset: 0,
     };
-    let only = Pass {
-        op: "mean",
+    let all = Reduction {
+        first: "sum",
+        last: "mean",
         split: &split,
         from: Slot::Scratch(0),
-        to: Slot::Out(0),
+        between: program.scratch.len(),
         y_offset,
-        chunk: length,
-        scale: 1.0 / length as f32,
         dtype: DType::F32,
     };
-    pass(&only, caps)
+    all.lower(program, caps)
 }
 
 pub(super) fn arg_reduce(
@@ -178,7 +210,7 @@ pub(super) fn arg_reduce(
     ins: &[Operand],
     outs: &[Operand],
     caps: &Caps,
-) -> Result<Vec<Launch>> {
+) -> Result<Program> {
     let (x, y) = (&ins[0], &outs[0]);
     let split = split(&x.layout, op.axes)?;
     let (results, length) = (split.kept.numel(), split.reduced.numel());
@@ -189,28 +221,62 @@ pub(super) fn arg_reduce(
         (false, false) => "argmin_int",
     };
     let expression = wgrad_shaders::join(name).ok_or_else(|| missing(name))?;
-    let mut parts = vec!["index", "reduce_view"];
-    parts.extend(expression.parts);
-    let kernel = Kernel {
-        name: "arg_reduce",
-        parts,
-        aliases: vec![
-            ("elem", wgsl(x.dtype)?),
-            ("elem_y", "i32"),
-            ("bits", "u32"),
-            ("mask", "bool"),
-        ],
-        values: vec![("KEPT", rank(&split.kept)), ("REDUCED", rank(&split.reduced))],
-        functions: vec![expression.function],
+    // One pass over the elements from `list`: all of them, or those at positions an earlier pass found.
+    let pass = |list: Option<Slot>, length: usize, chunk: usize, to: Slot, y_offset: usize| {
+        let mut parts = vec!["index", "reduce_view"];
+        parts.push(if list.is_some() { "listed_positions" } else { "all_positions" });
+        parts.extend(expression.parts);
+        let kernel = Kernel {
+            name: "arg_reduce",
+            parts,
+            aliases: vec![
+                ("elem", wgsl(x.dtype)?),
+                ("elem_y", "i32"),
+                ("bits", "u32"),
+                ("mask", "bool"),
+            ],
+            values: vec![("KEPT", rank(&split.kept)), ("REDUCED", rank(&split.reduced))],
+            functions: vec![expression.function],
+        };
+        let chunks = length.div_ceil(chunk);
+        let inner = chunk * split.reduced.shape.rank().max(1) + 2 * wgrad_core::MAX_RANK;
+        let launch =
+            Launch::new(kernel, grid(results * chunks, inner, caps), (results * length) as u64)
+                .params([results * chunks, length, chunk, chunks].map(word))
+                .params([0, NAN, word(split.offset), word(y_offset)])
+                .params(list_of(&split))
+                .read(1, Slot::In(0))
+                .write(2, to);
+        Ok(match list {
+            Some(slot) => launch.read(3, slot),
+            None => launch,
+        })
     };
-    let launch = Launch::new(kernel, grid(results, caps), (results * length) as u64)
-        .params([results, length, length, 1].map(word))
-        .params([0, NAN, word(split.offset), word(y.layout.offset)])
-        .params(list(&split.kept.shape, 1))
-        .params(list(&split.kept.strides, 0))
-        .params(list(&split.reduced.shape, 1))
-        .params(list(&split.reduced.strides, 0))
-        .read(1, Slot::In(0))
-        .write(2, Slot::Out(0));
-    Ok(vec![launch])
+    let (to, y_offset) = (Slot::Out(0), y.layout.offset);
+    let chunk = chunk(&split, caps);
+    if length <= chunk {
+        let launches = vec![pass(None, length, length, to, y_offset)?];
+        return Ok(Program { launches, scratch: Vec::new() });
+    }
+    let chunks = length.div_ceil(chunk);
+    let between = Slot::Scratch(0);
+    Ok(Program {
+        launches: vec![
+            pass(None, length, chunk, between, 0)?,
+            pass(Some(between), chunks, chunks, to, y_offset)?,
+        ],
+        scratch: vec![results * chunks * 4],
+    })
+}
+
+/// Sizes and strides of kept and reduced axes, as `reduce_view` wants them.
+fn list_of(split: &Split) -> impl Iterator<Item = u32> + use<> {
+    [
+        list(&split.kept.shape, 1),
+        list(&split.kept.strides, 0),
+        list(&split.reduced.shape, 1),
+        list(&split.reduced.strides, 0),
+    ]
+    .into_iter()
+    .flatten()
 }

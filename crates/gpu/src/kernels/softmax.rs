@@ -4,7 +4,7 @@
 use super::{grid, grid_of_groups, reduce, word};
 use crate::{
     Caps,
-    launch::{Launch, Operand, Program, Slot},
+    launch::{Grid, Launch, Operand, Program, Slot},
 };
 use wgrad_core::{
     Layout, Result,
@@ -15,9 +15,15 @@ use wgrad_core::{
 };
 use wgrad_shaders::Kernel;
 
-/// Whether rows of this length get a workgroup each.
-fn by_groups(cols: usize, rows: usize, caps: &Caps) -> bool {
-    !caps.software && cols >= 64 && rows < 1 << 20
+/// Whether rows of this length get a workgroup each, and the grid: a kernel walks a row at most four
+/// times, with a few steps more to join what its threads found.
+fn by_groups(cols: usize, rows: usize, caps: &Caps) -> (bool, Grid) {
+    let too_long = cols as u64 * 4 > caps.max_steps;
+    if too_long || (!caps.software && cols >= 64 && rows < 1 << 20) {
+        (true, grid_of_groups(rows, cols.div_ceil(256) * 4 + 16, caps))
+    } else {
+        (false, grid(rows, cols * 4, caps))
+    }
 }
 
 /// A tensor as rows along an axis. All operands must allow the same two-level description, so the
@@ -95,7 +101,7 @@ fn rowwise(
     let Some((_, first)) = operands.first() else { return Ok(program) };
     let cols = first.layout.shape[axis];
     let count = first.layout.numel() / cols.max(1);
-    let groups = by_groups(cols, count, caps);
+    let (groups, grid) = by_groups(cols, count, caps);
     let kernel = Kernel {
         name: if groups { name[1] } else { name[0] },
         parts: vec!["rows", "larger", "nan"],
@@ -103,19 +109,28 @@ fn rowwise(
         ..Kernel::default()
     };
     let inner = described.first().map_or(1, |(_, rows)| rows.inner);
-    let grid = if groups { grid_of_groups(count, caps) } else { grid(count, caps) };
-    let mut launch = Launch::new(kernel, grid, first.layout.numel() as u64 * 4)
-        .params([word(count), word(cols), word(inner), u32::from(log)]);
+    let mut launch = Launch::new(kernel, grid, first.layout.numel() as u64 * 4).params([
+        word(count),
+        word(cols),
+        word(inner),
+        u32::from(log),
+    ]);
     for (i, (slot, rows)) in described.iter().enumerate() {
         launch = launch.params(rows.words);
         let at = word(i) + 1;
-        launch = if i + 1 == described.len() { launch.write(at, *slot) } else { launch.read(at, *slot) };
+        launch =
+            if i + 1 == described.len() { launch.write(at, *slot) } else { launch.read(at, *slot) };
     }
     program.launches.push(launch);
     Ok(program)
 }
 
-pub(super) fn softmax(op: &Softmax, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Program> {
+pub(super) fn softmax(
+    op: &Softmax,
+    ins: &[Operand],
+    outs: &[Operand],
+    caps: &Caps,
+) -> Result<Program> {
     rowwise(
         ["softmax_lanes", "softmax_groups"],
         op.axis,
@@ -148,7 +163,7 @@ pub(super) fn cross_entropy(
 ) -> Result<Program> {
     let (x, labels) = (&ins[0].layout, &ins[1].layout);
     let (rows, cols) = (x.shape[0], x.shape[1]);
-    let groups = by_groups(cols, rows, caps);
+    let (groups, grid) = by_groups(cols, rows, caps);
     let gradient = if op.gradient { "cross_entropy_gradient" } else { "cross_entropy_loss_only" };
     let kernel = Kernel {
         name: if groups { "cross_entropy_groups" } else { "cross_entropy_lanes" },
@@ -156,7 +171,6 @@ pub(super) fn cross_entropy(
         aliases: vec![("elem", "f32"), ("bits", "u32"), ("mask", "bool")],
         ..Kernel::default()
     };
-    let grid = if groups { grid_of_groups(rows, caps) } else { grid(rows, caps) };
     let weight = 1.0 / rows as f32;
     let mut launch = Launch::new(kernel, grid, x.numel() as u64 * 4)
         .params([rows, cols, x.offset, x.strides[0], x.strides[1]].map(word))
@@ -169,10 +183,10 @@ pub(super) fn cross_entropy(
     if op.gradient {
         launch = launch.write(4, Slot::Out(1));
     }
-    let mut launches = Vec::with_capacity(2);
+    let mut program = Program { launches: Vec::with_capacity(2), scratch: vec![rows.max(1) * 4] };
     if rows > 0 {
-        launches.push(launch.watch(1, cols, 7));
+        program.launches.push(launch.watch(1, cols, 7));
     }
-    launches.push(reduce::mean_of_scratch(rows, outs[0].layout.offset, caps)?);
-    Ok(Program { launches, scratch: vec![rows.max(1) * 4] })
+    reduce::mean_of_scratch(&mut program, rows, outs[0].layout.offset, caps)?;
+    Ok(program)
 }
