@@ -43,9 +43,14 @@ pub fn cpu() -> Device {
 pub fn best_device() -> (Device, Option<Error>) {
     #[cfg(feature = "gpu")]
     match gpu() {
-        Ok(device) => return (device, None),
-        Err(error) => return (cpu(), Some(error)),
+        Ok(device) => (device, None),
+        Err(error) => (cpu(), Some(error)),
     }
     #[cfg(not(feature = "gpu"))]
     (cpu(), Some(Error::device("open", "built without the feature \"gpu\"; build with it to use one")))
 }
+
+/// The code in the README, so that it is tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

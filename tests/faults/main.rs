@@ -7,10 +7,10 @@ mod environment;
 mod indices;
 mod lifetime;
 mod numbers;
+mod order;
 mod shapes;
 #[path = "../support/mod.rs"]
 mod support;
-mod training;
 
 use std::{fmt::Debug, process::ExitCode};
 use support::{
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         return code;
     }
     runner::main(|suite| {
-        for (name, fault) in [shapes::ROWS, numbers::ROWS, indices::ROWS, training::ROWS].concat() {
+        for (name, fault) in [shapes::ROWS, numbers::ROWS, indices::ROWS, order::ROWS].concat() {
             suite.cpu(format!("{name}::cpu"), move || {
                 fault(&Device::cpu());
                 Ok(())

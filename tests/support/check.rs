@@ -350,8 +350,9 @@ pub fn gpu(row: &Row, opened: &Opened, mode: Mode) -> Result<(), Failure> {
     Ok(())
 }
 
-/// All bodies and gradients of a row on any device, results unread: for looking at what they launch.
-pub fn walk(row: &Row, on: &Device) -> Result<()> {
+/// All bodies and gradients of a row on any device, results unread: for looking at what they run.
+/// `between` is called after each body.
+pub fn walk(row: &Row, on: &Device, mut between: impl FnMut()) -> Result<()> {
     for index in 0..row.cases.len() {
         let case = &row.cases[index];
         let values: Vec<Vec<f64>> = (0u64..)
@@ -360,6 +361,7 @@ pub fn walk(row: &Row, on: &Device) -> Result<()> {
             .collect();
         let laid = Laid::new(row, case, &values, float(row), on)?;
         let y = (row.body)(&laid.tensors)?;
+        between();
         if has_gradient(row, case) {
             laid.gradients(&y, &vec![1.0; y.numel()])?;
         }

@@ -143,6 +143,15 @@ fn casts() -> Vec<Row> {
     rows
 }
 
+/// Numbers half-way between two f16: rounded to the even one.
+fn ties() -> Row {
+    let values: Vec<f64> = (0..64).map(|k| 1.0 + (f64::from(k) + 0.5) / 1024.0).collect();
+    row("cast f32 f16 ties", "exact", |x| x[0].cast(DType::F16))
+        .case(Case::new([given(&[64], &values)]))
+        .kernels(&["map1", "narrow_f16"])
+        .no_gradient("rounding is a staircase")
+}
+
 pub fn rows() -> Vec<Row> {
-    [views(), copies(), casts()].into_iter().flatten().collect()
+    [views(), copies(), casts(), vec![ties()]].into_iter().flatten().collect()
 }

@@ -1,0 +1,133 @@
+//! All kinds of operations: one of each family and form.
+
+use wgrad_core::{
+    DType, Op, Shape,
+    ops::{
+        arg_reduce::ArgReduce,
+        assign::Assign,
+        binary::{Binary, Scalar},
+        cast::Cast,
+        compare::{Compare, CompareScalar},
+        concat::Concat,
+        copy::Copy,
+        create::{Arange, Fill, OneHot},
+        cross_entropy::CrossEntropy,
+        gather::{Gather, ScatterRows},
+        linear::{Activation, Linear},
+        matmul::MatMul,
+        optimizer::{Adam, Sgd},
+        pad::Pad,
+        random::{Distribution, Random},
+        reduce::{Reduce, ReduceOp},
+        select::{Mask, Where},
+        softmax::{Softmax, SoftmaxBackward},
+        unary::{Unary, UnaryBackward},
+    },
+};
+
+/// Family and name, with the settings that change what is computed.
+pub type Kind = (String, String);
+
+/// The kind of an operation; its sizes and numbers do not matter.
+pub fn kind(op: &Op) -> Kind {
+    let (family, form) = match op {
+        Op::Unary(_) => ("Unary", String::new()),
+        Op::UnaryBackward(_) => ("UnaryBackward", String::new()),
+        Op::Binary(_) => ("Binary", String::new()),
+        // The larger and the smaller do not care where the number stands, and powers of a number have
+        // no public method.
+        Op::Scalar(op) if matches!(op.op, Binary::Sub | Binary::Div) => {
+            ("Scalar", if op.left { " left" } else { " right" }.to_owned())
+        }
+        Op::Scalar(_) => ("Scalar", String::new()),
+        Op::Compare(_) => ("Compare", String::new()),
+        Op::CompareScalar(_) => ("CompareScalar", String::new()),
+        Op::Where(_) => ("Where", String::new()),
+        Op::Mask(op) => ("Mask", format!(" {}", op.keep)),
+        Op::Reduce(_) => ("Reduce", String::new()),
+        Op::ArgReduce(_) => ("ArgReduce", String::new()),
+        Op::MatMul(_) => ("MatMul", String::new()),
+        Op::Linear(op) => ("Linear", format!(" {} {:?}", op.bias, op.activation)),
+        Op::Softmax(_) => ("Softmax", String::new()),
+        Op::SoftmaxBackward(_) => ("SoftmaxBackward", String::new()),
+        Op::CrossEntropy(op) => ("CrossEntropy", format!(" {} {}", op.smoothing > 0.0, op.gradient)),
+        Op::Gather(_) => ("Gather", String::new()),
+        Op::ScatterRows(_) => ("ScatterRows", String::new()),
+        Op::ViewOp(_) => ("ViewOp", String::new()),
+        Op::Copy(_) => ("Copy", String::new()),
+        Op::Assign(_) => ("Assign", String::new()),
+        Op::Cast(op) => ("Cast", format!(" {}", op.0)),
+        Op::Concat(_) => ("Concat", String::new()),
+        Op::Pad(_) => ("Pad", String::new()),
+        Op::Fill(_) => ("Fill", String::new()),
+        Op::Arange(_) => ("Arange", String::new()),
+        Op::OneHot(_) => ("OneHot", String::new()),
+        Op::Random(_) => ("Random", String::new()),
+        Op::Sgd(op) => ("Sgd", format!(" {} {}", op.momentum, op.nesterov)),
+        Op::Adam(op) => ("Adam", format!(" {}", op.decoupled)),
+    };
+    (family.to_owned(), format!("{}{form}", op.name()))
+}
+
+/// One operation of each kind that a backend runs. A new family fails to compile above until it has a
+/// kind there; give it a line here too.
+pub fn all() -> Vec<Op> {
+    let shape = Shape::scalar();
+    let mut all: Vec<Op> = vec![
+        Where.into(),
+        MatMul.into(),
+        Gather.into(),
+        ScatterRows { rows: 1 }.into(),
+        Copy.into(),
+        Assign.into(),
+        Concat { axis: 0 }.into(),
+        Pad { axis: 0, start: 0, step: 1, size: 1 }.into(),
+        Fill { shape, dtype: DType::F32, value: 0.0 }.into(),
+        Arange { start: 0.0, step: 1.0, count: 1, dtype: DType::F32 }.into(),
+        OneHot { classes: 1 }.into(),
+        Random { shape, distribution: Distribution::Uniform { low: 0.0, high: 1.0 } }.into(),
+        Random { shape, distribution: Distribution::Normal { mean: 0.0, std: 1.0 } }.into(),
+    ];
+    for op in Unary::ALL {
+        all.push(op.into());
+        if op != Unary::Neg {
+            all.push(UnaryBackward(op).into());
+        }
+    }
+    for op in Binary::ALL {
+        all.push(op.into());
+        all.push(Scalar { op, value: 1.0, left: false }.into());
+    }
+    for op in [Binary::Sub, Binary::Div] {
+        all.push(Scalar { op, value: 1.0, left: true }.into());
+    }
+    for op in Compare::ALL {
+        all.push(op.into());
+        all.push(CompareScalar { op, value: 1.0 }.into());
+    }
+    for op in [ReduceOp::Sum, ReduceOp::Mean, ReduceOp::Max, ReduceOp::Min] {
+        all.push(Reduce { op, axes: 1, keep: false }.into());
+    }
+    for dtype in [DType::F32, DType::F16, DType::I32, DType::U32, DType::Bool] {
+        all.push(Cast(dtype).into());
+    }
+    for yes in [false, true] {
+        all.push(Mask { keep: yes }.into());
+        all.push(ArgReduce { max: yes, axes: 1 }.into());
+        all.push(Softmax { axis: 0, log: yes }.into());
+        all.push(SoftmaxBackward { axis: 0, log: yes }.into());
+        all.push(Adam { decoupled: yes }.into());
+        all.push(Linear { bias: yes, activation: None }.into());
+        all.push(Linear { bias: yes, activation: Some(Activation::Relu) }.into());
+        for smoothing in [0.0, 0.1] {
+            all.push(CrossEntropy { smoothing, gradient: yes }.into());
+        }
+    }
+    for activation in [Activation::Sigmoid, Activation::Tanh] {
+        all.push(Linear { bias: true, activation: Some(activation) }.into());
+    }
+    for (momentum, nesterov) in [(false, false), (true, false), (true, true)] {
+        all.push(Sgd { momentum, nesterov }.into());
+    }
+    all
+}

@@ -1,0 +1,128 @@
+//! Each kernel broken on purpose, one change at a time: its row of `tests/ops.rs` must notice.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod support;
+
+use std::{collections::HashSet, process::ExitCode};
+use support::{
+    check,
+    compare::Failure,
+    devices::{self, Mode},
+    runner, table,
+};
+use wgrad_gpu::{MatMulVariant, Tile};
+
+/// A change to a kernel's text, and the row that must fail with it.
+struct Sabotage {
+    kernel: &'static str,
+    from: &'static str,
+    to: &'static str,
+    row: &'static str,
+    mode: Mode,
+}
+
+const SOFTWARE: Mode = Mode::Software;
+const HARDWARE: Mode = Mode::Hardware;
+
+const fn change(
+    kernel: &'static str,
+    [from, to]: [&'static str; 2],
+    row: &'static str,
+    mode: Mode,
+) -> Sabotage {
+    Sabotage { kernel, from, to, row, mode }
+}
+
+const fn registers(tile: Tile) -> Mode {
+    Mode::MatMul(MatMulVariant::Registers(tile))
+}
+
+const fn lanes(rows: u32, cols4: u32, shuffle: bool) -> Mode {
+    Mode::MatMul(MatMulVariant::Lanes { rows, cols4, shuffle })
+}
+
+#[rustfmt::skip]
+const CHANGES: &[Sabotage] = &[
+    change("adam", ["p[at] = value - ", "p[at] = value + "], "adam", SOFTWARE),
+    change("adam", ["params.decoupled == 1u", "params.decoupled == 2u"], "adamw", SOFTWARE),
+    change("adam_advance", ["+= 1.0", "+= 0.5"], "adam", SOFTWARE),
+    change("arg_reduce", ["position = other;", ""], "argmax 0", SOFTWARE),
+    change("arg_reduce", ["(i % params.chunks) * params.chunk", "i % params.chunks"], "argmax long", SOFTWARE),
+    change("cross_entropy_groups", ["row_loss, good)", "1.01 * row_loss, good)"], "cross_entropy", HARDWARE),
+    change("cross_entropy_groups", ["(p - wanted)", "p"], "cross_entropy", HARDWARE),
+    change("cross_entropy_groups", ["spread / f32(cols)", "spread"], "cross_entropy smoothed", HARDWARE),
+    change("cross_entropy_lanes", ["row_loss, good)", "1.01 * row_loss, good)"], "cross_entropy", SOFTWARE),
+    change("cross_entropy_lanes", ["(p - wanted)", "p"], "cross_entropy", SOFTWARE),
+    change("cross_entropy_lanes", ["spread / f32(cols)", "spread"], "cross_entropy smoothed", SOFTWARE),
+    change("gather_rows", ["= value;", "= value + elem(1);"], "gather", SOFTWARE),
+    change("generate", ["elem(i) *", "elem(i + 1u) *"], "arange", SOFTWARE),
+    change("map1", ["= apply(", "= elem_y(1) + apply("], "exp", SOFTWARE),
+    change("map2", ["= apply(", "= elem_y(1) + apply("], "add", SOFTWARE),
+    change("map3", ["= apply(", "= elem_y(1) + apply("], "where", SOFTWARE),
+    change("matmul_lanes", ["= z0[0];", "= z0[1];"], "matmul sizes", lanes(8, 1, false)),
+    change("matmul_lanes", ["= z1[0];", "= z1[1];"], "matmul sizes", lanes(24, 2, false)),
+    change("matmul_lanes", ["subgroupShuffle(a0, 1u)", "subgroupShuffle(a0, 0u)"], "matmul sizes", lanes(8, 1, true)),
+    change("matmul_registers", ["let at = y_start", "let at = 1u + y_start"], "matmul sizes", registers(Tile::Small)),
+    change("matmul_registers", ["let at = y_start", "let at = 1u + y_start"], "matmul sizes", registers(Tile::Medium)),
+    change("matmul_registers", ["let at = y_start", "let at = 1u + y_start"], "matmul sizes", registers(Tile::Large)),
+    change("matmul_tiled", ["= sum;", "= sum + 1.0;"], "matmul sizes", Mode::MatMul(MatMulVariant::Tiled)),
+    change("narrow_f16", ["= packed;", "= packed ^ 256u;"], "exp f16", SOFTWARE),
+    change("narrow_f16", ["0xfffu + odd", "0xfffu"], "cast f32 f16 ties", SOFTWARE),
+    change("one_hot", ["select(0.0, 1.0,", "select(0.0, 2.0,"], "one_hot", SOFTWARE),
+    change("random", ["f32(bits >> 8u)", "f32(bits >> 9u)"], "uniform", SOFTWARE),
+    change("random", ["vec2(-n, c)", "vec2(n, c)"], "normal", SOFTWARE),
+    change("random_advance", ["state[2] = low;", ""], "uniform", SOFTWARE),
+    change("reduce_groups", ["width > 0u", "width > 1u"], "sum [-1]", HARDWARE),
+    change("reduce_groups", ["i1 += 8192u", "i1 += 8448u"], "sum long", HARDWARE),
+    change("reduce_lanes", ["finish(total)", "finish(total + total)"], "sum [-1]", SOFTWARE),
+    change("reduce_lanes", ["% params.chunks)", "% params.chunks + 1u)"], "sum two_passes", SOFTWARE),
+    change("scatter_rows", ["+= x[", "= x["], "scatter_rows", SOFTWARE),
+    change("sgd", ["p[at] -= ", "p[at] += "], "sgd", SOFTWARE),
+    change("sgd", ["hyper[1] * v[at] + slope", "v[at] + slope"], "sgd momentum", SOFTWARE),
+    change("sgd", ["params.nesterov == 1u", "params.nesterov == 2u"], "sgd nesterov", SOFTWARE),
+    change("sgd", ["hyper[2] * p[at]", "hyper[2]"], "sgd decay", SOFTWARE),
+    change("softmax_backward_groups", ["out * (g - total)", "out * g"], "softmax -1", HARDWARE),
+    change("softmax_backward_groups", ["exp_or_zero(out) * total", "total"], "log_softmax -1", HARDWARE),
+    change("softmax_backward_lanes", ["out * (g - total)", "out * g"], "softmax -1", SOFTWARE),
+    change("softmax_backward_lanes", ["exp_or_zero(out) * total", "total"], "log_softmax -1", SOFTWARE),
+    change("softmax_groups", ["/ total", "/ (total + 0.01)"], "softmax -1", HARDWARE),
+    change("softmax_groups", ["d - log_total", "d"], "log_softmax -1", HARDWARE),
+    change("softmax_lanes", ["/ total", "/ (total + 0.01)"], "softmax -1", SOFTWARE),
+    change("softmax_lanes", ["d - log_total", "d"], "log_softmax -1", SOFTWARE),
+    change("widen_f16", ["select(two.x, two.y", "select(two.x, two.x"], "exp f16", SOFTWARE),
+];
+
+impl Sabotage {
+    /// An error unless the row fails because its values are wrong.
+    fn noticed(&self) -> Result<(), String> {
+        let row = table::rows().into_iter().find(|row| row.name == self.row);
+        let row = row.ok_or_else(|| format!("there is no row {:?}", self.row))?;
+        let opened = devices::sabotaged(self.mode, self.kernel, self.from, self.to);
+        match check::gpu(&row, &opened.map_err(|e| e.to_string())?, self.mode) {
+            Err(Failure::Mismatch(_)) => Ok(()),
+            Err(Failure::Broken(text)) => Err(format!("the row failed for another reason: {text}")),
+            Ok(()) => Err(format!("{:?} became {:?}, and {} noticed nothing", self.from, self.to, self.row)),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    runner::main(|suite| {
+        suite.cpu("every_kernel_is_broken_once", || {
+            let broken: HashSet<&str> = CHANGES.iter().map(|change| change.kernel).collect();
+            let whole: Vec<&str> =
+                wgrad_shaders::names().filter(|name| !broken.contains(name)).collect();
+            if whole.is_empty() { Ok(()) } else { Err(format!("no sabotage breaks {whole:?}")) }
+        });
+        for (i, change) in CHANGES.iter().enumerate() {
+            // A forced variant that this adapter lacks is not there to break.
+            let here = !matches!(change.mode, Mode::MatMul(MatMulVariant::Lanes { shuffle: true, .. }))
+                || devices::matmul_variants().iter().any(|v| change.mode == Mode::MatMul(*v));
+            if here {
+                let name = format!("{}::{i}::{}", change.kernel, change.mode);
+                suite.gpu(name, || change.noticed());
+            }
+        }
+    })
+}
