@@ -5,8 +5,8 @@ struct Params {
   length: u32,                 // elements reduced into one result
   chunk: u32,                  // elements reduced by one workgroup
   chunks: u32,                 // workgroups per result
-  scale: f32,                  // factor for a mean
-  nan: u32,
+  scale: f32,                  // factor of the result: a mean's, else 1
+  nan: u32,                    // the value of nothing, as bits
   x_offset: u32,
   y_offset: u32,
   kept: array<vec4<u32>, 2>,   // sizes

@@ -8,6 +8,7 @@ use crate::{
     parameters::{FlatGradients, Slot},
 };
 use std::{
+    cell::OnceCell,
     collections::{BTreeMap, HashMap, hash_map::Entry},
     sync::Arc,
 };
@@ -17,7 +18,9 @@ pub(crate) struct Grad<'a> {
     apply: &'a Apply,
     at: &'static std::panic::Location<'static>,
     cotangents: &'a [Option<Tensor>],
-    unit: bool,
+    /// The loss, where the cotangent is the 1 that backward starts from; made only if a rule asks.
+    unit: Option<&'a Tensor>,
+    one: OnceCell<Tensor>,
     /// For each input that is a leaf in a flat buffer and has no gradient yet: where it goes.
     targets: Vec<Option<Tensor>>,
 }
@@ -25,6 +28,15 @@ pub(crate) struct Grad<'a> {
 impl Grad<'_> {
     /// The cotangent of the first output.
     pub fn cotangent(&self) -> Result<&Tensor> {
+        if let Some(loss) = self.unit {
+            return match self.one.get() {
+                Some(one) => Ok(one),
+                None => {
+                    let one = Tensor::full_like(loss, 1.0)?;
+                    Ok(self.one.get_or_init(|| one))
+                }
+            };
+        }
         self.cotangents
             .first()
             .and_then(Option::as_ref)
@@ -33,7 +45,7 @@ impl Grad<'_> {
 
     /// Whether the cotangent is the 1 that backward starts from.
     pub fn is_unit(&self) -> bool {
-        self.unit
+        self.unit.is_some()
     }
 
     /// Whether a gradient is wanted for input `i`.
@@ -183,7 +195,8 @@ impl Tensor {
 struct Arrived {
     node: Arc<Node>,
     cotangents: Vec<Option<Tensor>>,
-    unit: bool,
+    /// The loss, at the node that backward starts from with a cotangent of 1.
+    unit: Option<Tensor>,
 }
 
 #[track_caller]
@@ -199,11 +212,16 @@ fn walk(root: &Tensor, cotangent: Option<&Tensor>) -> Result<Gradients> {
     };
     no_grad(|| {
         let mut walk = Walk { open: BTreeMap::new(), gradients: Gradients::default() };
-        let seed = match cotangent {
-            Some(cotangent) => cotangent.detach(),
-            None => Tensor::full_like(root, 1.0)?,
-        };
-        walk.arrive(edge, seed, cotangent.is_none())?;
+        match (cotangent, &edge.node.kind) {
+            (Some(cotangent), _) => walk.arrive(edge, cotangent.detach())?,
+            (None, Kind::Leaf { .. }) => walk.arrive(edge, Tensor::full_like(root, 1.0)?)?,
+            // Most losses know their gradient and need no 1 to multiply it by: it is made on demand.
+            (None, Kind::Apply(_)) => {
+                let unit = Some(root.detach());
+                let arrived = Arrived { node: edge.node.clone(), cotangents: Vec::new(), unit };
+                walk.open.insert(edge.node.id, arrived);
+            }
+        }
         while let Some((_, arrived)) = walk.open.pop_last() {
             let node = arrived.node.clone();
             walk.visit(&arrived).map_err(|e| e.at(node.at))?;
@@ -230,7 +248,7 @@ impl Walk {
             }
             Kind::Apply(apply) => apply,
         };
-        if arrived.cotangents.first().is_none_or(Option::is_none) {
+        if arrived.unit.is_none() && arrived.cotangents.first().is_none_or(Option::is_none) {
             return Ok(()); // only side outputs, such as a loss's own gradient, were used
         }
         let targets = self.targets(apply)?;
@@ -238,14 +256,15 @@ impl Walk {
             apply,
             at: arrived.node.at,
             cotangents: &arrived.cotangents,
-            unit: arrived.unit,
+            unit: arrived.unit.as_ref(),
+            one: OnceCell::new(),
             targets,
         };
         let gradients = apply.op.gradient(&grad)?;
         for (i, (edge, gradient)) in apply.inputs.iter().zip(gradients).enumerate() {
             if let (Some(edge), Some(gradient)) = (edge, gradient) {
                 let gradient = sum_to(&grad, i, gradient)?;
-                self.arrive(edge, gradient, false)?;
+                self.arrive(edge, gradient)?;
             }
         }
         Ok(())
@@ -274,11 +293,11 @@ impl Walk {
     }
 
     /// Adds a cotangent to what a node already has.
-    fn arrive(&mut self, edge: &Edge, cotangent: Tensor, unit: bool) -> Result<()> {
+    fn arrive(&mut self, edge: &Edge, cotangent: Tensor) -> Result<()> {
         let arrived = self.open.entry(edge.node.id).or_insert_with(|| Arrived {
             node: edge.node.clone(),
             cotangents: Vec::new(),
-            unit,
+            unit: None,
         });
         if arrived.cotangents.len() <= edge.output {
             arrived.cotangents.resize(edge.output + 1, None);
@@ -286,10 +305,7 @@ impl Walk {
         let slot = &mut arrived.cotangents[edge.output];
         *slot = Some(match slot.take() {
             None => cotangent,
-            Some(sum) => {
-                arrived.unit = false;
-                sum.try_add(&cotangent)?
-            }
+            Some(sum) => sum.try_add(&cotangent)?,
         });
         Ok(())
     }

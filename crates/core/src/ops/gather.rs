@@ -22,7 +22,10 @@ impl Family for Gather {
             return Err(Error::rank("gather", "the table needs rank 1 or more, got rank 0"));
         };
         if table.shape[0] == 0 && index.shape.numel() > 0 {
-            return Err(Error::index("gather", "the table has no rows, so no index is legal"));
+            return Err(Error::index(
+                "gather",
+                "every index lies outside 0..0: the table has no rows",
+            ));
         }
         let mut sizes = index.shape.to_vec();
         sizes.extend_from_slice(row);
@@ -63,7 +66,10 @@ impl Family for ScatterRows {
             ));
         };
         if self.rows == 0 && index.shape.numel() > 0 {
-            return Err(Error::index("scatter_rows", "a table of 0 rows has no legal index"));
+            return Err(Error::index(
+                "scatter_rows",
+                "every index lies outside 0..0: the table has no rows",
+            ));
         }
         let mut sizes = vec![self.rows];
         sizes.extend_from_slice(row);
