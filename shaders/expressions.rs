@@ -1,4 +1,4 @@
-//! Element-wise operations as WGSL: one row each. The text works on f32 and on vec4<f32> alike, since
+//! Element-wise operations as WGSL: one row each. The text works on f32 and on `vec4<f32>` alike, since
 //! it speaks of `elem` (a number or four), `bits` (as many u32) and `mask` (as many bool).
 
 /// A function for an element-wise kernel, and the helper files it needs.

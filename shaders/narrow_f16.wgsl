@@ -39,7 +39,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
   for (var word = id.x; word < words; word += groups.x * 64u) {
     let i = word * 2u;
     var packed = half(x[params.x_offset + i]);
+    // The other half of the last word may be another element's: it stays.
     if (i + 1u < params.count) { packed |= half(x[params.x_offset + i + 1u]) << 16u; }
+    else { packed |= y[params.y_word + word] & 0xffff0000u; }
     y[params.y_word + word] = packed;
   }
 }

@@ -1,7 +1,12 @@
 //! Every operation: the same body on the CPU in f64 and f32 and on GPUs, forward and backward.
 //! The rows are in `support/table`, what is demanded of each in `support/check.rs`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 mod support;
 
@@ -13,7 +18,8 @@ fn main() -> ExitCode {
         for row in table::rows() {
             let row = Arc::new(row);
             let cpu = row.clone();
-            suite.cpu(format!("{}::cpu", row.name), move || check::cpu(&cpu).map_err(Failure::text));
+            suite
+                .cpu(format!("{}::cpu", row.name), move || check::cpu(&cpu).map_err(Failure::text));
             for mode in row.modes() {
                 let row = row.clone();
                 suite.gpu(format!("{}::{mode}", row.name), move || {

@@ -1,7 +1,12 @@
 //! The registry checks itself: every operation has a row, a gradient or a reason, and a kernel; every
 //! kernel and helper file is used, is valid in every shading language, and stays within the floor.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 #[path = "registry/kinds.rs"]
 mod kinds;
@@ -32,16 +37,19 @@ struct Walked {
 
 static WALKED: LazyLock<Walked> = LazyLock::new(|| {
     let (device, spy) = Spy::device();
-    let mut walked = Walked { calls: Vec::new(), run: BTreeSet::new(), differentiated: BTreeSet::new() };
+    let mut walked =
+        Walked { calls: Vec::new(), run: BTreeSet::new(), differentiated: BTreeSet::new() };
     let mut seen = HashSet::new();
     for row in table::rows() {
         let mut forward = Vec::new();
         let mut all = Vec::new();
-        check::walk(&row, &device, || forward.extend(spy.take().into_iter().map(|call| {
-            let kind = kind(&call.op);
-            all.push(call);
-            kind
-        })))
+        check::walk(&row, &device, || {
+            forward.extend(spy.take().into_iter().map(|call| {
+                let kind = kind(&call.op);
+                all.push(call);
+                kind
+            }))
+        })
         .unwrap_or_else(|e| panic!("{}: {e:?}", row.name));
         all.extend(spy.take());
         walked.run.extend(all.iter().map(|call| kind(&call.op)));
@@ -93,7 +101,8 @@ static LAUNCHES: LazyLock<HashMap<wgrad_shaders::Kernel, Launch>> = LazyLock::ne
 
 #[test]
 fn every_operation_has_a_row() {
-    let missing: Vec<Kind> = kinds::all().iter().map(kind).filter(|k| !WALKED.run.contains(k)).collect();
+    let missing: Vec<Kind> =
+        kinds::all().iter().map(kind).filter(|k| !WALKED.run.contains(k)).collect();
     assert!(missing.is_empty(), "no row of the table runs {missing:?}");
 }
 
@@ -106,7 +115,10 @@ fn every_operation_has_a_checked_gradient_or_says_why_not() {
             None if matches!(op, Op::Cast(to) if !to.0.is_float()) => {}
             None => {
                 let kind = kind(&op);
-                assert!(WALKED.differentiated.contains(&kind), "no row checks the gradient of {kind:?}");
+                assert!(
+                    WALKED.differentiated.contains(&kind),
+                    "no row checks the gradient of {kind:?}"
+                );
             }
         }
     }
@@ -170,7 +182,10 @@ fn every_shader_begins_with_its_name() {
             let name = file.strip_suffix(".wgsl").or_else(|| file.strip_suffix(".wgsl.jinja"));
             let Some(name) = name else { continue };
             let text = std::fs::read_to_string(&path).unwrap();
-            assert!(text.starts_with(&format!("// {name}: ")), "{file} does not begin with its name");
+            assert!(
+                text.starts_with(&format!("// {name}: ")),
+                "{file} does not begin with its name"
+            );
             count += 1;
         }
     }

@@ -1,6 +1,11 @@
 //! Each kernel broken on purpose, one change at a time: its row of `tests/ops.rs` must notice.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 mod support;
 
@@ -102,7 +107,10 @@ impl Sabotage {
         match check::gpu(&row, &opened.map_err(|e| e.to_string())?, self.mode) {
             Err(Failure::Mismatch(_)) => Ok(()),
             Err(Failure::Broken(text)) => Err(format!("the row failed for another reason: {text}")),
-            Ok(()) => Err(format!("{:?} became {:?}, and {} noticed nothing", self.from, self.to, self.row)),
+            Ok(()) => Err(format!(
+                "{:?} became {:?}, and {} noticed nothing",
+                self.from, self.to, self.row
+            )),
         }
     }
 }
@@ -117,8 +125,9 @@ fn main() -> ExitCode {
         });
         for (i, change) in CHANGES.iter().enumerate() {
             // A forced variant that this adapter lacks is not there to break.
-            let here = !matches!(change.mode, Mode::MatMul(MatMulVariant::Lanes { shuffle: true, .. }))
-                || devices::matmul_variants().iter().any(|v| change.mode == Mode::MatMul(*v));
+            let here =
+                !matches!(change.mode, Mode::MatMul(MatMulVariant::Lanes { shuffle: true, .. }))
+                    || devices::matmul_variants().iter().any(|v| change.mode == Mode::MatMul(*v));
             if here {
                 let name = format!("{}::{i}::{}", change.kernel, change.mode);
                 suite.gpu(name, || change.noticed());

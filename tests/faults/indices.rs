@@ -44,7 +44,11 @@ pub const ROWS: &[Fault] = &[
         let after: Vec<Tensor> = (0..4).map(|_| canary()).collect();
         for bad in [64, -1, -64, 1 << 20, i32::MAX] {
             let index = whole(&[bad; 64], d);
-            refused(wait(x.scatter_rows(&index, 64)), ErrorKind::Index, &["scatter_rows", &bad.to_string()]);
+            refused(
+                wait(x.scatter_rows(&index, 64)),
+                ErrorKind::Index,
+                &["scatter_rows", &bad.to_string()],
+            );
             refused(wait(x.gather(&index)), ErrorKind::Index, &["gather"]);
             refused(wait(index.one_hot(64)), ErrorKind::Index, &["one_hot", "0..64"]);
         }
@@ -91,7 +95,11 @@ pub const ROWS: &[Fault] = &[
         refused(x.gather(&x), ErrorKind::DType, &["f32"]);
         refused(x.one_hot(3), ErrorKind::DType, &["f32"]);
         refused(x.scatter_rows(&x, 2), ErrorKind::DType, &["f32"]);
-        refused(x.reshape([1, 2]).unwrap().cross_entropy(&floats(&[0.0], &[1], d)), ErrorKind::DType, &["f32"]);
+        refused(
+            x.reshape([1, 2]).unwrap().cross_entropy(&floats(&[0.0], &[1], d)),
+            ErrorKind::DType,
+            &["f32"],
+        );
     }),
 ];
 
@@ -99,4 +107,3 @@ pub const ROWS: &[Fault] = &[
 fn wait(x: Result<Tensor>) -> Result<Vec<f32>> {
     x?.to_vec::<f32>()
 }
-

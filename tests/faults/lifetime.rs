@@ -93,7 +93,8 @@ fn threads_share_a_device() {
                     let sum = y.sum_all().unwrap();
                     assert_eq!(read(&y), [base * 2.0 + f32::from(round); 257]);
                     assert_eq!(read(&sum), [257.0 * (base * 2.0 + f32::from(round))]);
-                    let product = y.reshape([257, 1]).unwrap().matmul(&y.reshape([1, 257]).unwrap()).unwrap();
+                    let product =
+                        y.reshape([257, 1]).unwrap().matmul(&y.reshape([1, 257]).unwrap()).unwrap();
                     assert_eq!(read(&product)[66_048], (base * 2.0 + f32::from(round)).powi(2));
                 }
             });

@@ -1,7 +1,12 @@
 //! Bad input and faults: every row of the fault list, the same body on the CPU and on GPUs, named
 //! after its row in the list (A shapes, B numbers, C indices, D memory, E devices, F gradients, K threads).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 mod environment;
 mod indices;

@@ -13,7 +13,10 @@ const NAN: f32 = f32::NAN;
 
 pub const ROWS: &[Fault] = &[
     ("B1_activations_of_any_size", |d| {
-        let sizes = [1e-38, 1e-30, 1e-10, 1e-3, 0.5, 1.0, 3.0, 9.0, 13.0, 20.0, 45.0, 88.0, 89.0, 104.0, 1e4, 1e10, 1e20, 3e38];
+        let sizes = [
+            1e-38, 1e-30, 1e-10, 1e-3, 0.5, 1.0, 3.0, 9.0, 13.0, 20.0, 45.0, 88.0, 89.0, 104.0,
+            1e4, 1e10, 1e20, 3e38,
+        ];
         let x: Vec<f32> = sizes.iter().flat_map(|&x: &f32| [x, -x]).collect();
         for (name, activation) in ACTIVATIONS {
             let wide: Vec<f64> = x.iter().map(|&x| x.into()).collect();
@@ -23,7 +26,8 @@ pub const ROWS: &[Fault] = &[
             let bound = |want: &Vec<f64>, i: usize| rule.bound(want[i], &tolerance::PLAIN);
             let what = |part| format!("{name}, {part} at {x:?}");
             close(&what("value"), &[x.len()], &got, &want, |i| bound(&want, i)).unwrap();
-            close(&what("slope"), &[x.len()], &slope, &want_slope, |i| bound(&want_slope, i)).unwrap();
+            close(&what("slope"), &[x.len()], &slope, &want_slope, |i| bound(&want_slope, i))
+                .unwrap();
         }
     }),
     ("B2_gelu_where_its_cube_overflows", |d| {
@@ -68,7 +72,11 @@ pub const ROWS: &[Fault] = &[
     }),
     ("B8_cross_entropy_of_huge_logits", |d| {
         let loss = |logits: &[f32; 2], label: i32| {
-            floats(logits, &[1, 2], d).cross_entropy(&whole(&[label], d)).unwrap().item::<f32>().unwrap()
+            floats(logits, &[1, 2], d)
+                .cross_entropy(&whole(&[label], d))
+                .unwrap()
+                .item::<f32>()
+                .unwrap()
         };
         assert_eq!(loss(&[1e4, -1e4], 1), 2e4);
         assert_eq!(loss(&[1e4, -1e4], 0), 0.0);
@@ -122,13 +130,17 @@ pub const ROWS: &[Fault] = &[
     }),
     ("B15_variance_far_from_zero", |d| {
         let mut stream = Stream::new(15, 0);
-        let values: Vec<f32> = (0..4096).map(|_| 4096.0 + 0.01 * stream.uniform(-1.0, 1.0)).collect();
+        let values: Vec<f32> =
+            (0..4096).map(|_| 4096.0 + 0.01 * stream.uniform(-1.0, 1.0)).collect();
         let wide: Vec<f64> = values.iter().map(|&x| x.into()).collect();
         let mean = wide.iter().sum::<f64>() / 4096.0;
         let want = wide.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 4096.0;
         let got = floats(&values, &[4096], d).var([0], 0).unwrap().item::<f32>().unwrap();
         assert!((f64::from(got) / want - 1.0).abs() < tolerance::VARIANCE_FAR_OFF, "{got} {want}");
-        assert_eq!(read(&Tensor::full([3, 5], 500.1, DType::F32, d).unwrap().var([1], 0).unwrap()), [0.0; 3]);
+        assert_eq!(
+            read(&Tensor::full([3, 5], 500.1, DType::F32, d).unwrap().var([1], 0).unwrap()),
+            [0.0; 3]
+        );
     }),
     ("B16_sum_of_many", |d| {
         for n in [100_000, 10_000_000] {
@@ -140,7 +152,10 @@ pub const ROWS: &[Fault] = &[
     }),
     ("B17_sum_past_the_largest_half", |d| {
         let x = Tensor::full([1_000_000], 0.125, DType::F16, d).unwrap();
-        assert_eq!(x.cast(DType::F32).unwrap().sum_all().unwrap().item::<f32>().unwrap(), 125_000.0);
+        assert_eq!(
+            x.cast(DType::F32).unwrap().sum_all().unwrap().item::<f32>().unwrap(),
+            125_000.0
+        );
         assert_eq!(x.mean_all().unwrap().item::<f16>().unwrap(), f16::from_f32(0.125));
     }),
     ("B18_integer_sums_wrap", |d| {
@@ -159,12 +174,21 @@ pub const ROWS: &[Fault] = &[
         assert_eq!(wrapped, [u32::MAX, 1 << 31]);
     }),
     ("B20_halves_round_to_even", |d| {
-        let mut values = vec![65504.0, 65519.0, 65520.0, 1e5, -1e5, 1e-8, 3e-8, 6e-8, -6e-8, 6.1e-5, NAN, INF, -0.0];
+        let mut values = vec![
+            65504.0, 65519.0, 65520.0, 1e5, -1e5, 1e-8, 3e-8, 6e-8, -6e-8, 6.1e-5, NAN, INF, -0.0,
+        ];
         // Every tie and its neighbours around a normal and around subnormal numbers.
         for k in 0..200 {
             let tie = 1.0 + (k as f32 + 0.5) / 1024.0;
             let small = (k as f32 + 0.5) * 2f32.powi(-24);
-            values.extend([tie, tie.next_up(), tie.next_down(), small, small.next_up(), small.next_down()]);
+            values.extend([
+                tie,
+                tie.next_up(),
+                tie.next_down(),
+                small,
+                small.next_up(),
+                small.next_down(),
+            ]);
         }
         let halves = floats(&values, &[values.len()], d).cast(DType::F16).unwrap();
         let got = halves.to_vec::<f16>().unwrap();
@@ -197,7 +221,10 @@ pub const ROWS: &[Fault] = &[
         assert_eq!(read(&x.try_pow(0.0).unwrap()), [1.0; 3]);
         let b = floats(&[3.0, 0.0, -1.0], &[3], d);
         let power = read(&x.try_pow(&b).unwrap());
-        assert!((power[0] + 8.0).abs() < 1e-4 && power[1] == 1.0 && (power[2] - 0.5).abs() < 1e-5, "{power:?}");
+        assert!(
+            (power[0] + 8.0).abs() < 1e-4 && power[1] == 1.0 && (power[2] - 0.5).abs() < 1e-5,
+            "{power:?}"
+        );
         assert!(read(&x.try_pow(0.5).unwrap())[0].is_nan());
         for exponent in [0.0, 1.0, 2.0] {
             let slopes = slope(&x.try_pow(exponent).unwrap(), &x);
@@ -225,7 +252,8 @@ pub const ROWS: &[Fault] = &[
         let zero = floats(&[0.0], &[1], d).requiring_grad();
         assert_eq!(slope(&zero.relu().unwrap(), &zero), [0.0]);
         assert_eq!(slope(&zero.abs().unwrap(), &zero), [0.0]);
-        let (a, b) = (floats(&[1.0], &[1], d).requiring_grad(), floats(&[1.0], &[1], d).requiring_grad());
+        let (a, b) =
+            (floats(&[1.0], &[1], d).requiring_grad(), floats(&[1.0], &[1], d).requiring_grad());
         let y = a.maximum(&b).unwrap();
         assert_eq!((slope(&y, &a), slope(&y, &b)), (vec![1.0], vec![0.0]));
     }),
@@ -255,9 +283,13 @@ pub const ROWS: &[Fault] = &[
             assert!(u.iter().all(|u| (0.0..1.0).contains(u)));
             let n = read(&Tensor::normal([300_000], 0.0, 1.0, d).unwrap());
             assert!(n.iter().all(|n| n.is_finite()));
-            let (mean, square) = n.iter().fold((0.0, 0.0), |(m, s), &n| (m + f64::from(n), s + f64::from(n * n)));
+            let (mean, square) =
+                n.iter().fold((0.0, 0.0), |(m, s), &n| (m + f64::from(n), s + f64::from(n * n)));
             let count = n.len() as f64;
-            assert!((mean / count).abs() < 0.01 && (square / count - 1.0).abs() < 0.02, "{mean} {square}");
+            assert!(
+                (mean / count).abs() < 0.01 && (square / count - 1.0).abs() < 0.02,
+                "{mean} {square}"
+            );
             let mean = u.iter().map(|&u| f64::from(u)).sum::<f64>() / u.len() as f64;
             assert!((mean - 0.5).abs() < 0.005, "{mean}");
         }

@@ -17,9 +17,7 @@ pub const ROWS: &[Fault] = &[
         refused(zeros(&[0], d).try_add(&zeros(&[2], d)), ErrorKind::Shape, &["[0]", "[2]"]);
     }),
     ("A4_empty_results", |d| {
-        for (a, b, want) in
-            [(&[0][..], &[1][..], &[0][..]), (&[2, 0, 3], &[2, 1, 3], &[2, 0, 3])]
-        {
+        for (a, b, want) in [(&[0][..], &[1][..], &[0][..]), (&[2, 0, 3], &[2, 1, 3], &[2, 0, 3])] {
             let sum = zeros(a, d).try_add(&zeros(b, d)).unwrap();
             assert_eq!(sum.shape(), want);
             assert!(read(&sum).is_empty());
@@ -39,7 +37,11 @@ pub const ROWS: &[Fault] = &[
     }),
     ("A7_matmul_sizes_differ", |d| {
         let product = |a: &[usize], b: &[usize]| zeros(a, d).matmul(&zeros(b, d));
-        refused(product(&[4, 3], &[5, 2]), ErrorKind::Shape, &["inner sizes differ", "[4, 3] x [5, 2]"]);
+        refused(
+            product(&[4, 3], &[5, 2]),
+            ErrorKind::Shape,
+            &["inner sizes differ", "[4, 3] x [5, 2]"],
+        );
         refused(product(&[2, 4, 3], &[3, 3, 5]), ErrorKind::Shape, &["batch sizes differ"]);
         refused(product(&[], &[3]), ErrorKind::Rank, &["rank 1 or more"]);
     }),

@@ -50,7 +50,9 @@ pub fn kind(op: &Op) -> Kind {
         Op::Linear(op) => ("Linear", format!(" {} {:?}", op.bias, op.activation)),
         Op::Softmax(_) => ("Softmax", String::new()),
         Op::SoftmaxBackward(_) => ("SoftmaxBackward", String::new()),
-        Op::CrossEntropy(op) => ("CrossEntropy", format!(" {} {}", op.smoothing > 0.0, op.gradient)),
+        Op::CrossEntropy(op) => {
+            ("CrossEntropy", format!(" {} {}", op.smoothing > 0.0, op.gradient))
+        }
         Op::Gather(_) => ("Gather", String::new()),
         Op::ScatterRows(_) => ("ScatterRows", String::new()),
         Op::ViewOp(_) => ("ViewOp", String::new()),

@@ -34,8 +34,11 @@ fn write_everywhere(module: &Module, info: &ModuleInfo) -> Result<(), String> {
     let main = || "main".to_owned();
     let (m, i) = process_overrides(module, info, Some((stage, "main")), &Default::default())
         .map_err(|e| format!("overrides: {e}"))?;
-    let options =
-        spv::Options { lang_version: (1, 3), flags: spv::WriterFlags::empty(), ..Default::default() };
+    let options = spv::Options {
+        lang_version: (1, 3),
+        flags: spv::WriterFlags::empty(),
+        ..Default::default()
+    };
     let entry = spv::PipelineOptions { shader_stage: stage, entry_point: main() };
     spv::write_vec(&m, &i, &options, Some(&entry)).map_err(|e| format!("SPIR-V: {e}"))?;
     let options = msl::Options { lang_version: (3, 0), ..Default::default() };

@@ -6,7 +6,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 use wgrad_core::{
-    Backend, Buf, DType, Device, DeviceInfo, MemoryReport, Op, Pending, Result, Role, View, cpu::Cpu,
+    Backend, Buf, DType, Device, DeviceInfo, MemoryReport, Op, Pending, Result, Role, View,
+    cpu::Cpu,
 };
 use wgrad_gpu::launch::Operand;
 

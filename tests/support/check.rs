@@ -190,7 +190,9 @@ impl Trial<'_> {
     /// The difference quotient along a direction, against the gradient.
     fn along(&self, what: &str, direction: &[Vec<f64>]) -> Result<(), Failure> {
         let shifted = |step: f64| -> Vec<Vec<f64>> {
-            let shift = |(x, d): (&Vec<f64>, &Vec<f64>)| x.iter().zip(d).map(|(x, d)| x + step * d).collect();
+            let shift = |(x, d): (&Vec<f64>, &Vec<f64>)| {
+                x.iter().zip(d).map(|(x, d)| x + step * d).collect()
+            };
             self.judged.values.iter().zip(direction).map(shift).collect()
         };
         let h = tolerance::DIFFERENCE;
@@ -243,7 +245,8 @@ impl Trial<'_> {
     }
 
     fn cpu(&self) -> Result<(), Failure> {
-        let laid = Laid::new(self.row, self.case, &self.judged.values, float(self.row), &Device::cpu())?;
+        let laid =
+            Laid::new(self.row, self.case, &self.judged.values, float(self.row), &Device::cpu())?;
         let y = (self.row.body)(&laid.tensors)?;
         let got = read(&y)?;
         self.compare("cpu", y.shape(), &got)?;
@@ -342,7 +345,8 @@ pub fn gpu(row: &Row, opened: &Opened, mode: Mode) -> Result<(), Failure> {
     }
     let software = opened.gpu().caps().software;
     let expected = [row.expected(mode, software), row.expected_backward(mode, software)];
-    for (direction, (ran, expected)) in ["forward", "backward"].iter().zip(ran.iter().zip(expected)) {
+    for (direction, (ran, expected)) in ["forward", "backward"].iter().zip(ran.iter().zip(expected))
+    {
         if let Some(missing) = expected.iter().find(|name| !ran.contains(name)) {
             return Err(Failure::Broken(format!("no case ran {missing} {direction}")));
         }

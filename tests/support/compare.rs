@@ -60,7 +60,11 @@ pub fn close(
         let fits = same(g, w) || (w.is_finite() && (g - w).abs() <= bound(i));
         if !fits {
             wrong += 1;
-            let by = if g.is_finite() && w.is_finite() { (g - w).abs() / bound(i) } else { f64::INFINITY };
+            let by = if g.is_finite() && w.is_finite() {
+                (g - w).abs() / bound(i)
+            } else {
+                f64::INFINITY
+            };
             if by > worst_by {
                 (worst, worst_by) = (i, by);
             }
@@ -69,7 +73,8 @@ pub fn close(
     if wrong == 0 {
         return Ok(());
     }
-    let mut text = format!("{what}: {wrong} of {} elements of shape {shape:?} are wrong", got.len());
+    let mut text =
+        format!("{what}: {wrong} of {} elements of shape {shape:?} are wrong", got.len());
     let _ = write!(
         text,
         "; worst at {:?}: got {:?}, want {:?}, bound {:e}",

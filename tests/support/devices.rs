@@ -48,7 +48,9 @@ pub fn matmul_variants() -> Vec<MatMulVariant> {
         lanes(24, 2, false),
     ];
     if native_caps().is_ok_and(|caps| caps.subgroups == Some((8, 8))) {
-        variants.extend([lanes(8, 1, true), lanes(24, 2, true)]);
+        variants.extend(
+            [(8, 1), (16, 1), (16, 2), (32, 2)].map(|(rows, cols4)| lanes(rows, cols4, true)),
+        );
     }
     variants
 }

@@ -155,13 +155,18 @@ impl Input {
                     axes.swap(n - 2, n - 1);
                 }
                 let shape: Vec<usize> = axes.iter().map(|&axis| self.shape[axis]).collect();
-                let data = place(&shape, |at| {
-                    let mut here = vec![0; n];
-                    for (i, &axis) in axes.iter().enumerate() {
-                        here[axis] = at[i];
-                    }
-                    Some(here)
-                }, self, values);
+                let data = place(
+                    &shape,
+                    |at| {
+                        let mut here = vec![0; n];
+                        for (i, &axis) in axes.iter().enumerate() {
+                            here[axis] = at[i];
+                        }
+                        Some(here)
+                    },
+                    self,
+                    values,
+                );
                 let axes: Vec<isize> = axes.iter().map(|&axis| axis as isize).collect();
                 // Both orders are their own inverse.
                 self.make(&data, &shape, float, device)?.permute(axes)
@@ -194,12 +199,17 @@ impl Input {
         let mut shape = self.shape.clone();
         let end = before + self.shape[axis] * step;
         shape[axis] = end + after;
-        let data = place(&shape, |at| {
-            let mut here = at.to_vec();
-            let inside = here[axis].checked_sub(before)?;
-            here[axis] = inside / step;
-            (inside % step == 0 && here[axis] < self.shape[axis]).then_some(here)
-        }, self, values);
+        let data = place(
+            &shape,
+            |at| {
+                let mut here = at.to_vec();
+                let inside = here[axis].checked_sub(before)?;
+                here[axis] = inside / step;
+                (inside % step == 0 && here[axis] < self.shape[axis]).then_some(here)
+            },
+            self,
+            values,
+        );
         self.make(&data, &shape, float, device)?.slice_step(axis as isize, before..end, step)
     }
 
@@ -244,7 +254,8 @@ fn place(
                 rest /= size;
             }
             at(&here).map_or(foreign, |index| {
-                let flat = index.iter().zip(&input.shape).fold(0, |flat, (i, size)| flat * size + i);
+                let flat =
+                    index.iter().zip(&input.shape).fold(0, |flat, (i, size)| flat * size + i);
                 values[flat]
             })
         })

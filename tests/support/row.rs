@@ -34,7 +34,14 @@ impl Case {
         let inputs = inputs.into();
         let gradient = inputs.iter().any(|input| input.grad);
         let gradient_terms = inputs.iter().map(Input::numel).max().unwrap_or(1).max(1);
-        Case { inputs, terms: 1, gradient_terms, gradient, differences: true, judged: OnceLock::new() }
+        Case {
+            inputs,
+            terms: 1,
+            gradient_terms,
+            gradient,
+            differences: true,
+            judged: OnceLock::new(),
+        }
     }
 
     /// How many terms are summed into one element of the result.

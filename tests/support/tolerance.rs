@@ -96,7 +96,8 @@ impl Rule {
             Rule::Sum { also } | Rule::Product { also } => (0.0, also),
         };
         let half = if at.half { U_HALF } else { 0.0 };
-        3.0 * ((rtol.max(sums) + half) * scale + atol * cotangent) + if at.half { STEP_HALF } else { 0.0 }
+        3.0 * ((rtol.max(sums) + half) * scale + atol * cotangent)
+            + if at.half { STEP_HALF } else { 0.0 }
     }
 }
 

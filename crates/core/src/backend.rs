@@ -267,11 +267,20 @@ impl Future for Pending {
         if polled.is_pending()
             && let Some(mut drive) = self.drive.take()
         {
-            std::thread::spawn(move || {
-                if let Err(error) = drive(READ_TIMEOUT) {
+            let helper = std::thread::Builder::new().name("wgrad read".to_owned());
+            let spawned = helper.spawn(move || {
+                // A long queue is no fault: only another error ends the wait, and wakes the reader.
+                while let Err(error) = drive(READ_TIMEOUT) {
                     log::warn!("{error}");
+                    if error.kind() != crate::ErrorKind::Timeout {
+                        break;
+                    }
                 }
             });
+            if let Err(error) = spawned {
+                let text = format!("no thread for an awaited read: {error}; use wait()");
+                return Poll::Ready(Err(Error::internal("read", text)));
+            }
         }
         polled
     }

@@ -4,7 +4,7 @@ use crate::{
     Error, Meta, Op, Result, Tensor,
     graph::{Apply, Edge, Kind, Node},
     no_grad,
-    ops::reduce::Reduce,
+    ops::{copy::Copy, reduce::Reduce},
     parameters::{FlatGradients, Slot},
 };
 use std::{
@@ -159,6 +159,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn backward(&self) -> Result<Gradients> {
+        self.storage()?;
         if self.numel() != 1 {
             return Err(Error::shape(
                 "backward",
@@ -318,7 +319,9 @@ impl Walk {
                 let flat = self.flat(slot)?;
                 let place = flat.slot(slot)?;
                 if !place.same(gradient) {
-                    place.assign(gradient)?;
+                    // Not `assign`: fresh memory must be written even while a fault is pending.
+                    let at = std::panic::Location::caller();
+                    Tensor::run_into(&Copy.into(), &[gradient], place.device(), Some(&place), at)?;
                 }
                 flat.mark(slot);
                 place

@@ -81,7 +81,7 @@ impl Node {
         let keep = |tensors: &mut dyn Iterator<Item = &Tensor>, bits: u8| -> Vec<Option<Saved>> {
             tensors
                 .enumerate()
-                .map(|(i, x)| if bits >> i & 1 == 1 { Saved::new(x) } else { None })
+                .map(|(i, x)| if i < 8 && bits >> i & 1 == 1 { Saved::new(x) } else { None })
                 .collect()
         };
         let node = Arc::new(Node {
@@ -156,6 +156,11 @@ pub fn no_grad<T>(f: impl FnOnce() -> T) -> T {
 }
 
 impl Tensor {
+    /// Whether an operation in a gradient graph made this tensor.
+    pub(crate) fn is_computed(&self) -> bool {
+        self.edge().is_some_and(|edge| matches!(edge.node.kind, Kind::Apply(_)))
+    }
+
     /// This tensor as a leaf: the end of a gradient graph, with its own gradient after backward.
     #[track_caller]
     #[must_use]

@@ -37,8 +37,10 @@ impl Shape {
         Ok(Self::from_checked(sizes))
     }
 
-    /// A shape from sizes already known to be legal: at most [`MAX_RANK`], further ones are dropped.
-    pub(crate) fn from_checked(sizes: &[usize]) -> Self {
+    /// A shape, or strides, from numbers already known to be legal: at most [`MAX_RANK`] of them, further
+    /// ones are dropped. For backends.
+    #[doc(hidden)]
+    pub fn from_checked(sizes: &[usize]) -> Self {
         let mut shape = Self { rank: 0, dims: [0; MAX_RANK] };
         for (dim, &size) in shape.dims.iter_mut().zip(sizes) {
             *dim = size;

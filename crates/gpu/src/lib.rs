@@ -154,7 +154,7 @@ impl Backend for Gpu {
 
     fn download(&self, src: &Buf, range: Range<usize>) -> Result<Pending> {
         let buffer = src.downcast::<GpuBuf>().ok_or_else(|| foreign_buffer("read"))?;
-        self.recorder.download(Some((buffer.raw()?, range)))
+        self.recorder.download(Some((buffer.raw()?, range)), true)
     }
 
     fn run(&self, op: &Op, ins: &[View], outs: &[View]) -> Result<()> {

@@ -43,8 +43,12 @@ impl Drop for GpuBuf {
         self.pool.ledger.sub(self.role, self.size as usize);
         if let Some(buffer) = self.buffer.take() {
             let mut free = self.pool.free.lock().unwrap_or_else(PoisonError::into_inner);
-            free.by_size.entry(self.size).or_default().push(buffer);
-            free.bytes += self.size;
+            // What is kept for reuse never makes more than was needed at once before.
+            let report = self.pool.ledger.report((free.bytes + self.size) as usize);
+            if report.in_use() + report.pooled <= report.peak {
+                free.by_size.entry(self.size).or_default().push(buffer);
+                free.bytes += self.size;
+            }
         }
     }
 }
@@ -77,13 +81,15 @@ impl Pool {
         relieve: impl FnOnce() -> Result<()>,
     ) -> Result<Arc<GpuBuf>> {
         self.sticky.check()?;
-        let size = size_class(bytes);
-        if size > self.max_buffer {
+        let most = self.max_buffer & !15;
+        let size =
+            if bytes as u64 <= most { size_class(bytes).min(most) } else { size_class(bytes) };
+        if size > most {
             return Err(Error::size(
                 "alloc",
                 format!(
                     "{bytes} bytes in one tensor; this adapter's buffers have at most {}; split the tensor",
-                    self.max_buffer
+                    most
                 ),
             ));
         }

@@ -17,14 +17,21 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use wgrad_core::{DType, Error, Pending, Result, Role, View, foreign_buffer};
+use wgrad_core::{DType, Error, ErrorKind, Pending, Result, Role, View, foreign_buffer};
 
 /// Launches gathered before a submit.
 const MAX_LAUNCHES: usize = 256;
 /// Submits in flight before recording waits: bounds memory and latency.
 const MAX_IN_FLIGHT: usize = 8;
-/// Index operands remembered for messages before a check is forced.
+/// Index operands remembered for messages before a check is forced, and their bytes.
 const MAX_WATCHED: usize = 1024;
+const MAX_WATCHED_BYTES: usize = 64 << 20;
+/// Bytes uploaded before a submit, so that wgpu can let go of its copies.
+const MAX_UPLOADED: usize = 64 << 20;
+/// Staging buffers up to this size are kept for reuse.
+const KEPT_STAGING: u64 = 16 << 20;
+/// Reported faults remembered for reads that were under way.
+const MAX_REPORTED: usize = 64;
 
 /// A launch ready to be encoded.
 struct Recorded {
@@ -50,8 +57,20 @@ struct State {
     work: u64,
     serial: u32,
     watched: Vec<Watched>,
+    /// Bytes written since the last submit: wgpu holds them twice until one is done.
+    uploaded: usize,
+    /// Faults already reported, for reads that were under way at the time.
+    reported: VecDeque<(u32, Error)>,
+    /// A fault that was found where nobody could be told; the next read tells.
+    owed: Option<Error>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     staging: Vec<wgpu::Buffer>,
+}
+
+impl State {
+    fn watched_bytes(&self) -> usize {
+        self.watched.iter().map(|w| w.index.buf.bytes()).sum()
+    }
 }
 
 /// Counts for tests and reports.
@@ -162,7 +181,11 @@ impl Recorder {
 
     pub fn alloc(&self, bytes: usize, role: Role) -> Result<Arc<GpuBuf>> {
         self.pool.alloc(bytes, role, || {
-            self.flush(&mut self.state())?;
+            {
+                let mut state = self.state();
+                self.submit_now(&mut state)?;
+                state.staging.clear();
+            }
             self.wait(Duration::from_secs(60))
         })
     }
@@ -181,19 +204,30 @@ impl Recorder {
             .iter()
             .map(|&bytes| self.alloc(bytes, Role::Scratch))
             .collect::<Result<_>>()?;
-        for launch in &program.launches {
-            let pipeline = self.pipelines.get(launch, &self.caps)?;
-            let mut state = self.state();
+        // All or nothing: every pipeline is there before anything is recorded, and no other thread
+        // comes in between.
+        let pipelines: Vec<Arc<Pipeline>> = program
+            .launches
+            .iter()
+            .map(|launch| self.pipelines.get(launch, &self.caps))
+            .collect::<Result<_>>()?;
+        let mut state = self.state();
+        for (launch, pipeline) in program.launches.iter().zip(pipelines) {
             let full = state.launches.len() >= MAX_LAUNCHES
                 || (state.work > 0 && state.work.saturating_add(launch.work) > self.max_work);
             if full {
                 self.flush(&mut state)?;
             }
             self.push(&mut state, op, launch, pipeline, ins, outs, &scratch)?;
-            if state.watched.len() >= MAX_WATCHED {
-                drop(state);
-                self.sync()?;
+        }
+        let check = state.watched.len() >= MAX_WATCHED || state.watched_bytes() > MAX_WATCHED_BYTES;
+        drop(state);
+        if check && let Err(error) = self.sync() {
+            if error.kind() != ErrorKind::Index {
+                return Err(error);
             }
+            // Not this operation's fault: whoever reads next hears of it.
+            self.state().owed.get_or_insert(error);
         }
         Ok(())
     }
@@ -284,6 +318,12 @@ impl Recorder {
         self.submit(state, encoder)
     }
 
+    /// Submits what is recorded and what was written, even if no launch is.
+    fn submit_now(&self, state: &mut State) -> Result<()> {
+        let encoder = self.encode(state);
+        self.submit(state, encoder)
+    }
+
     fn encode(&self, state: &mut State) -> wgpu::CommandEncoder {
         let mut encoder = self
             .device
@@ -309,6 +349,7 @@ impl Recorder {
 
     fn submit(&self, state: &mut State, encoder: wgpu::CommandEncoder) -> Result<()> {
         let index = self.queue.submit([encoder.finish()]);
+        state.uploaded = 0;
         self.count(|c| c.submits += 1);
         state.in_flight.push_back(index);
         if state.in_flight.len() > MAX_IN_FLIGHT
@@ -357,13 +398,19 @@ impl Recorder {
             self.queue.write_buffer(dst, (at + whole) as u64, &last);
         }
         self.count(|c| c.uploads += 1);
+        state.uploaded += bytes.len();
+        if state.uploaded > MAX_UPLOADED {
+            self.submit_now(&mut state)?;
+        }
         self.sticky.check()
     }
 
-    /// Reads a byte range as it is after everything recorded before, and the fault word with it.
+    /// Reads a byte range as it is after everything recorded before, and the fault word with it, which
+    /// is then reported and cleared if `settle` says so.
     pub fn download(
         self: &Arc<Self>,
         src: Option<(&wgpu::Buffer, Range<usize>)>,
+        settle: bool,
     ) -> Result<Pending> {
         self.sticky.check()?;
         let (buffer, range) = match src {
@@ -373,7 +420,9 @@ impl Recorder {
         // Copies go by whole words.
         let from = range.start & !3;
         let bytes = (range.end - from).next_multiple_of(4) as u64;
-        let size = (bytes + FAULT_BYTES).next_power_of_two().max(256);
+        // Small ones are kept for reuse, so they come in few sizes.
+        let need = bytes + FAULT_BYTES;
+        let size = if need <= KEPT_STAGING { need.next_power_of_two().max(256) } else { need };
         let mut state = self.state();
         let reused = state.staging.iter().position(|b| b.size() == size);
         let staging = match reused {
@@ -423,11 +472,13 @@ impl Recorder {
             staging.unmap();
             {
                 let mut state = reader.state();
-                if state.staging.len() < 16 && staging.size() <= 16 << 20 {
+                if state.staging.len() < 16 && staging.size() <= KEPT_STAGING {
                     state.staging.push(staging);
                 }
             }
-            reader.settle(&fault, upto).await?;
+            if settle {
+                reader.settle(&fault, upto).await?;
+            }
             Ok(bytes)
         };
         Ok(Pending::new(Box::pin(read), move |timeout| driver.wait(timeout)))
@@ -439,24 +490,38 @@ impl Recorder {
             return Err(Error::internal("read", "the fault word is too short"));
         };
         if serial == u32::MAX {
-            self.state().watched.retain(|w| w.serial >= upto);
-            return Ok(());
+            let mut state = self.state();
+            state.watched.retain(|w| w.serial >= upto);
+            return state.owed.take().map_or(Ok(()), Err);
         }
         let watched = {
             let mut state = self.state();
             let at = state.watched.iter().position(|w| w.serial == serial);
-            let Some(at) = at else { return Ok(()) }; // another read has reported it already
+            let Some(at) = at else {
+                // Another read has reported it already; what this one holds is no better.
+                let known = state.reported.iter().find(|(s, _)| *s == serial);
+                return known.map_or(Ok(()), |(_, error)| Err(error.clone()));
+            };
             let watched = state.watched.swap_remove(at);
             state.watched.retain(|w| w.serial > serial);
             watched
         };
-        self.upload(&self.fault, 0, bytemuck::cast_slice(&NO_FAULT))?;
+        if let Err(error) = self.upload(&self.fault, 0, bytemuck::cast_slice(&NO_FAULT)) {
+            self.state().watched.push(watched); // still pending: the next read reports it
+            return Err(error);
+        }
         let value = self.index_value(&watched.index, position as usize).await?;
         let error = wgrad_core::bad_index(watched.op, value, position as usize, watched.limit);
-        Err(match watched.at {
+        let error = match watched.at {
             Some(at) => error.at(at),
             None => error,
-        })
+        };
+        let mut state = self.state();
+        state.reported.push_back((serial, error.clone()));
+        if state.reported.len() > MAX_REPORTED {
+            state.reported.pop_front();
+        }
+        Err(error)
     }
 
     /// The index at a flat position of an index operand.
@@ -471,8 +536,8 @@ impl Recorder {
             rest /= index.layout.shape[axis];
         }
         let signed = index.dtype == DType::I32;
-        let read =
-            raw("read", index).and_then(|buffer| self.download(Some((buffer, at * 4..at * 4 + 4))));
+        let read = raw("read", index)
+            .and_then(|buffer| self.download(Some((buffer, at * 4..at * 4 + 4)), false));
         Box::pin(async move {
             let bytes = read?.await?;
             let word: u32 = bytemuck::pod_collect_to_vec(&bytes).first().copied().unwrap_or(0);
@@ -482,7 +547,7 @@ impl Recorder {
 
     /// Waits until everything recorded is done, and reports any fault.
     pub fn sync(self: &Arc<Self>) -> Result<()> {
-        self.download(None)?.wait(wgrad_core::READ_TIMEOUT).map(|_| ())
+        self.download(None, true)?.wait(wgrad_core::READ_TIMEOUT).map(|_| ())
     }
 
     /// Gives the device up.
@@ -495,7 +560,7 @@ impl Recorder {
     /// Gives unused memory back.
     pub fn trim(&self) {
         let mut state = self.state();
-        if let Err(error) = self.flush(&mut state) {
+        if let Err(error) = self.submit_now(&mut state) {
             log::warn!("trim: {error}");
         }
         state.staging.clear();

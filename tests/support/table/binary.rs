@@ -93,7 +93,9 @@ fn numbers() -> Vec<Row> {
         // 1.5 goes through exp2 and log2; the whole powers by multiplication, below.
         rows.push(
             row(format!("{} number", op.label()), rule(op), move |x| apply(op, &x[0], 1.5))
-                .cases([&[33][..], &[4, 8], &[]].map(|s| Case::new([operands(op, s, s)[0].clone()])))
+                .cases(
+                    [&[33][..], &[4, 8], &[]].map(|s| Case::new([operands(op, s, s)[0].clone()])),
+                )
                 .case(Case::new([operands(op, &[4, 8], &[])[0].clone().lie(Lie::Transposed)]))
                 .kernels(&["map1"]),
         );
@@ -222,5 +224,8 @@ pub fn rows() -> Vec<Row> {
             .cases(cases(move |a, b| operands(op, a, b)))
             .kernels(&["map2"])
     });
-    [tensors.into(), numbers(), integers(), comparisons(), choices()].into_iter().flatten().collect()
+    [tensors.into(), numbers(), integers(), comparisons(), choices()]
+        .into_iter()
+        .flatten()
+        .collect()
 }

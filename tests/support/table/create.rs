@@ -50,7 +50,9 @@ pub fn rows() -> Vec<Row> {
         made("full_like", "exact", |dtype, device| {
             Tensor::full_like(&Tensor::full([3, 4], 1.0, dtype, device)?, 6.0)
         }),
-        made("arange", "arithmetic", |dtype, device| Tensor::arange(-1.5, 60.0, 0.25, dtype, device)),
+        made("arange", "arithmetic", |dtype, device| {
+            Tensor::arange(-1.5, 60.0, 0.25, dtype, device)
+        }),
         made("arange falling", "exact", |_, device| {
             Tensor::arange(5.0, -60.0, -3.0, DType::I32, device)
         }),

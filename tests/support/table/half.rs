@@ -33,8 +33,11 @@ pub fn rows() -> Vec<Row> {
         half("mul number", "arithmetic", &["map1"], |x| x[0].try_mul(1.5)).case(one(&[33])),
         half("add", "arithmetic", &["map2"], |x| x[0].try_add(&x[1]))
             .cases([two(&[4, 8], &[8]), two(&[33], &[])]),
-        half("where", "exact", &["map3"], |x| x[0].select(&x[1], &x[2]))
-            .case(Case::new([truth(&[9]), input(&[9]), input(&[9])])),
+        half("where", "exact", &["map3"], |x| x[0].select(&x[1], &x[2])).case(Case::new([
+            truth(&[9]),
+            input(&[9]),
+            input(&[9]),
+        ])),
         half("sum", "sum", &["reduce_lanes"], |x| x[0].sum([1])).case(one(&[5, 7]).terms(7)),
         half("max", "exact", &["reduce_lanes"], |x| x[0].max([0])).case(one(&[5, 7])),
         half("matmul", "matmul", &["matmul"], |x| x[0].matmul(&x[1]))

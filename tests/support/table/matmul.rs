@@ -64,7 +64,10 @@ fn products() -> Vec<Row> {
         ]),
     ];
     rows.map(|row| {
-        row.kernels(&["matmul"]).hardware(&["matmul"]).backward(&["matmul"], &["matmul"]).each_matmul()
+        row.kernels(&["matmul"])
+            .hardware(&["matmul"])
+            .backward(&["matmul"], &["matmul"])
+            .each_matmul()
     })
     .into()
 }

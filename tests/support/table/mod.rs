@@ -6,6 +6,7 @@ mod half;
 mod index;
 mod matmul;
 mod optimizer;
+mod random;
 mod reduce;
 mod shape;
 mod softmax;
@@ -29,6 +30,7 @@ pub fn rows() -> Vec<Row> {
         create::rows(),
         optimizer::rows(),
         half::rows(),
+        random::rows(),
     ];
     families.into_iter().flatten().collect()
 }

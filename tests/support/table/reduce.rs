@@ -87,7 +87,8 @@ fn floating() -> Vec<Row> {
     rows.push(
         row("sum beyond_one_grid", "sum", |x| x[0].sum([0]))
             .case(
-                case(given(&[2, BEYOND_ONE_GRID], &[0.5, -1.25, 3.0, 7.0, -2.5]), &[0]).forward_only(),
+                case(given(&[2, BEYOND_ONE_GRID], &[0.5, -1.25, 3.0, 7.0, -2.5]), &[0])
+                    .forward_only(),
             )
             .kernels(LANES)
             .hardware(LANES),
@@ -126,7 +127,9 @@ fn positions() -> Vec<Row> {
             let input = |shape: &[usize]| floats(shape, -1.0, 1.0).fixed();
             rows.push(
                 row(format!("{name} {axis}"), "exact", move |x| position(&x[0], axis))
-                    .cases([&[5, 7, 11][..], &[1, 1, 1], &[3, 65, 4]].map(|s| Case::new([input(s)])))
+                    .cases(
+                        [&[5, 7, 11][..], &[1, 1, 1], &[3, 65, 4]].map(|s| Case::new([input(s)])),
+                    )
                     .case(Case::new([whole(&[6, 7, 9], -2, 3).kind(Kind::Float)]))
                     .cases(in_every_lie(input(&[4, 6, 8])).map(|input| Case::new([input])))
                     .kernels(&["arg_reduce"])
@@ -158,7 +161,9 @@ fn composed() -> Vec<Row> {
         .kernels(&["reduce_lanes", "map1", "map2"])
         .hardware(&["reduce_lanes", "reduce_groups", "map1", "map2"]);
     let mse = row("mse", "mse", |x| x[0].mse(&x[1]))
-        .cases([&[4, 3][..], &[300]].map(|s| Case::new([floats(s, -1.0, 1.0), floats(s, -1.0, 1.0)])))
+        .cases(
+            [&[4, 3][..], &[300]].map(|s| Case::new([floats(s, -1.0, 1.0), floats(s, -1.0, 1.0)])),
+        )
         .kernels(&["reduce_lanes", "map1", "map2"])
         .hardware(&["reduce_lanes", "reduce_groups", "map1", "map2"]);
     vec![variance, mse]

@@ -45,16 +45,24 @@ fn copies() -> Vec<Row> {
         row("contiguous", "exact", |x| x[0].contiguous())
             .cases(
                 // Whole rows lie one after the other already.
-                in_every_lie(input(&[4, 6, 8])).filter(|x| x.lie != Lie::Rows).map(|x| Case::new([x])),
+                in_every_lie(input(&[4, 6, 8]))
+                    .filter(|x| x.lie != Lie::Rows)
+                    .map(|x| Case::new([x])),
             )
-            .cases([Lie::Permuted, Lie::Stepped].map(|lie| Case::new([input(&[2, 3, 4, 5, 2, 3]).lie(lie)])))
+            .cases(
+                [Lie::Permuted, Lie::Stepped]
+                    .map(|lie| Case::new([input(&[2, 3, 4, 5, 2, 3]).lie(lie)])),
+            )
             .case(Case::new([whole(&[5, 7], -9, 9).lie(Lie::Transposed)]))
             .case(Case::new([truth(&[5, 7]).lie(Lie::Transposed)]))
             .kernels(&["map1"]),
         row("contiguous beyond_one_grid", "exact", |x| x[0].t()?.contiguous())
             .case(
-                Case::new([given(&[2, BEYOND_ONE_GRID / 2 + 1], &[0.5, -1.25, 3.0, 7.0, -2.5, 4.0, 9.0])])
-                    .forward_only(),
+                Case::new([given(
+                    &[2, BEYOND_ONE_GRID / 2 + 1],
+                    &[0.5, -1.25, 3.0, 7.0, -2.5, 4.0, 9.0],
+                )])
+                .forward_only(),
             )
             .kernels(&["map1"])
             .hardware(&["map1"]),
@@ -68,7 +76,9 @@ fn copies() -> Vec<Row> {
             .case(Case::new([input(&[4, 8]).lie(Lie::Stepped), input(&[4, 4]).lie(Lie::Offset)]))
             .kernels(&["map1"]),
         row("pad", "exact", |x| x[0].pad(1, 2, 3))
-            .cases([&[4, 6, 8][..], &[3, 5], &[2, 0], &[0, 2]].map(|shape| Case::new([input(shape)])))
+            .cases(
+                [&[4, 6, 8][..], &[3, 5], &[2, 0], &[0, 2]].map(|shape| Case::new([input(shape)])),
+            )
             .cases(in_every_lie(input(&[4, 6, 8])).map(|x| Case::new([x])))
             .kernels(&["generate", "map1"]),
         row("assign", "exact", |x| {

@@ -12,9 +12,10 @@ fn softmax(log: bool, axis: isize) -> Row {
     row(format!("{name} {axis}"), name, move |x| {
         if log { x[0].log_softmax(axis) } else { x[0].softmax(axis) }
     })
-    .cases([&[1, 1, 1][..], &[5, 7, 11], &[3, 65, 70], &[300, 2, 3], &[2, 3, 300], &[0, 2, 3]].map(
-        |shape| Case::new([input(shape)]),
-    ))
+    .cases(
+        [&[1, 1, 1][..], &[5, 7, 11], &[3, 65, 70], &[300, 2, 3], &[2, 3, 300], &[0, 2, 3]]
+            .map(|shape| Case::new([input(shape)])),
+    )
     .cases(in_every_lie(input(&[4, 6, 8])).map(|input| Case::new([input])))
     // Other axes that do not step as one: these are copied first.
     .case(Case::new([input(&[2, 3, 4, 70]).lie(Lie::Permuted)]))

@@ -47,6 +47,23 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn assign(&self, values: &Tensor) -> Result<()> {
+        if self.is_computed() {
+            return Err(Error::graph(
+                "assign",
+                "this tensor was computed in a gradient graph, which would not see the change; \
+                 assign to detach() of it",
+            ));
+        }
+        let layout = self.layout();
+        if layout.shape.iter().zip(layout.strides.iter()).any(|(&n, &step)| n > 1 && step == 0) {
+            return Err(Error::argument(
+                "assign",
+                format!(
+                    "a broadcast view {:?} shows one element many times; assign to its base",
+                    self.shape()
+                ),
+            ));
+        }
         Tensor::run_in_place(Assign, &[self, values], &[self])
     }
 

@@ -150,6 +150,18 @@ impl Tensor {
         if count > 2f64.powi(53) {
             return Err(Error::size("arange", format!("{count} elements; use fewer")));
         }
+        let last = start + (count - 1.0).max(0.0) * step;
+        let range = match dtype {
+            DType::I32 => f64::from(i32::MIN)..=f64::from(i32::MAX),
+            DType::U32 => 0.0..=f64::from(u32::MAX),
+            _ => f64::NEG_INFINITY..=f64::INFINITY,
+        };
+        if count > 0.0 && !(range.contains(&start) && range.contains(&last)) {
+            return Err(Error::dtype(
+                "arange",
+                format!("{start} to {last} does not fit {dtype}; use a wider type"),
+            ));
+        }
         Tensor::create(Arange { start, step, count: count.max(0.0) as usize, dtype }, device)
     }
 

@@ -15,6 +15,8 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn mse(&self, target: &Tensor) -> Result<Tensor> {
+        self.storage()?;
+        target.storage()?;
         if self.shape() != target.shape() {
             return Err(Error::shape(
                 "mse",

@@ -62,6 +62,8 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn matmul(&self, other: &Tensor) -> Result<Tensor> {
+        self.storage()?;
+        other.storage()?;
         let (ra, rb) = (self.rank(), other.rank());
         if ra == 0 || rb == 0 {
             return Err(Error::rank(

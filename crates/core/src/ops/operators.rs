@@ -43,11 +43,7 @@ fn settle(result: Result<Tensor>, like: &Tensor) -> Tensor {
     let visible_on_host = |error: &Error| {
         matches!(
             error.kind(),
-            ErrorKind::Shape
-                | ErrorKind::Rank
-                | ErrorKind::DType
-                | ErrorKind::Device
-                | ErrorKind::Size
+            ErrorKind::Shape | ErrorKind::Rank | ErrorKind::DType | ErrorKind::Device
         )
     };
     match result {

@@ -89,6 +89,10 @@ impl FlatParameters {
     /// Overwrites some of the numbers, from position `at` on; ordered after all steps already taken.
     #[track_caller]
     pub fn set_hyper(&self, hyper: &Tensor, at: usize, numbers: &[f32]) -> Result<()> {
+        let layout = hyper.layout();
+        if hyper.dtype() != DType::F32 || layout.offset != 0 || !layout.is_contiguous() {
+            return Err(Error::argument("hyper", "not a tensor made by `hyper`"));
+        }
         if at.saturating_add(numbers.len()) > hyper.numel() {
             return Err(Error::range("hyper", "more numbers than the optimizer has"));
         }

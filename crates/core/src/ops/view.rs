@@ -71,6 +71,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn reshape(&self, shape: impl AsRef<[usize]>) -> Result<Tensor> {
+        self.storage()?;
         let shape = Shape::new("reshape", shape.as_ref())?;
         if shape.numel() != self.numel() {
             return Err(Error::shape(
@@ -225,6 +226,8 @@ impl Tensor {
                 ),
             ));
         }
+        // A longer step shows the same single element, and cannot overflow.
+        let step = step.min(size.max(1));
         let op = ViewOp::Slice { axis, start: range.start, step };
         self.look(op, self.layout().slice(axis, range, step))
     }

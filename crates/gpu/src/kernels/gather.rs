@@ -11,8 +11,8 @@ use wgrad_shaders::Kernel;
 /// Axes `from..to` of a layout, from element 0.
 fn axes(layout: &Layout, from: usize, to: usize) -> Result<Layout> {
     Ok(Layout {
-        shape: Shape::new("lower", &layout.shape[from..to])?,
-        strides: Shape::new("lower", &layout.strides[from..to])?,
+        shape: Shape::from_checked(&layout.shape[from..to]),
+        strides: Shape::from_checked(&layout.strides[from..to]),
         offset: 0,
     })
 }
@@ -28,17 +28,18 @@ pub(super) fn gather(ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<V
         values: vec![("ROW_RANK", rank_of(&row)), ("INDEX_RANK", rank_of(&index))],
         ..Kernel::default()
     };
-    let launch = Launch::new(kernel, grid(count, row.shape.rank() + index.shape.rank(), caps), count as u64)
-        .params([word(count), word(cols), word(rows), 0])
-        .params([table.offset, index.offset, outs[0].layout.offset, table.strides[0]].map(word))
-        .params(list(&row.shape, 1))
-        .params(list(&row.strides, 0))
-        .params(list(&index.shape, 1))
-        .params(list(&index.strides, 0))
-        .read(1, Slot::In(0))
-        .read(2, Slot::In(1))
-        .write(3, Slot::Out(0))
-        .watch(1, rows, 3);
+    let launch =
+        Launch::new(kernel, grid(count, row.shape.rank() + index.shape.rank(), caps), count as u64)
+            .params([word(count), word(cols), word(rows), 0])
+            .params([table.offset, index.offset, outs[0].layout.offset, table.strides[0]].map(word))
+            .params(list(&row.shape, 1))
+            .params(list(&row.strides, 0))
+            .params(list(&index.shape, 1))
+            .params(list(&index.strides, 0))
+            .read(1, Slot::In(0))
+            .read(2, Slot::In(1))
+            .write(3, Slot::Out(0))
+            .watch(1, rows, 3);
     Ok(vec![launch])
 }
 

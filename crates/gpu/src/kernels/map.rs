@@ -6,7 +6,7 @@ use crate::{
     launch::{Launch, Operand, Slot},
 };
 use wgrad_core::{
-    DType, Error, Layout, Result, collapse_together,
+    DType, Error, Layout, Result, Shape, collapse_together,
     ops::{
         binary::{Binary, Scalar},
         compare::{Compare, CompareScalar},
@@ -230,8 +230,8 @@ fn part(y: Operand, axis: usize, start: usize, step: usize, shape: &[usize]) -> 
     layout.offset += start * layout.strides[axis];
     let mut strides = layout.strides.to_vec();
     strides[axis] *= step;
-    layout.strides = wgrad_core::Shape::new("lower", &strides)?;
-    layout.shape = wgrad_core::Shape::new("lower", shape)?;
+    layout.strides = Shape::from_checked(&strides);
+    layout.shape = Shape::from_checked(shape);
     Ok(Operand { layout, ..y })
 }
 
@@ -297,14 +297,14 @@ fn by_four(layout: &Layout, how: Fours) -> Result<Layout> {
     if let Some(inner) = shape.last_mut() {
         *inner /= 4;
     }
-    let mut out = Layout { shape: wgrad_core::Shape::new("lower", &shape)?, ..*layout };
+    let mut out = Layout { shape: Shape::from_checked(&shape), ..*layout };
     if how == Fours::Whole {
         let mut strides = layout.strides.to_vec();
         let last = strides.len() - 1;
         for (axis, stride) in strides.iter_mut().enumerate() {
             *stride = if axis == last { 1 } else { *stride / 4 };
         }
-        out.strides = wgrad_core::Shape::new("lower", &strides)?;
+        out.strides = Shape::from_checked(&strides);
         out.offset /= 4;
     }
     Ok(out)

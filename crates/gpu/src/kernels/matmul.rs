@@ -6,7 +6,7 @@ use crate::{
     launch::{Launch, Operand, Slot},
 };
 use wgrad_core::{
-    Error, Layout, Result,
+    Error, Layout, Result, Shape,
     ops::linear::{Activation, Linear},
 };
 use wgrad_shaders::Kernel;
@@ -149,9 +149,8 @@ pub(super) fn linear(
     caps: &Caps,
 ) -> Result<Vec<Launch>> {
     let w = &ins[1].layout;
-    let swap = |s: &[usize]| wgrad_core::Shape::new("lower", &[s[1], s[0]]);
-    let transposed =
-        Layout { shape: swap(&w.shape)?, strides: swap(&w.strides)?, offset: w.offset };
+    let swap = |s: &[usize]| Shape::from_checked(&[s[1], s[0]]);
+    let transposed = Layout { shape: swap(&w.shape), strides: swap(&w.strides), offset: w.offset };
     let epilogue = Epilogue { bias: ins.get(2).map(|b| b.layout), activation: op.activation };
     product(&ins[0].layout, &transposed, &outs[0].layout, &epilogue, caps)
 }

@@ -21,7 +21,18 @@ use wgrad_core::{DType, Error, Layout, Op, Result};
 pub fn lower(op: &Op, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Program> {
     for x in ins.iter().chain(outs) {
         let reach = x.layout.end().max(1) as u64 * x.dtype.size() as u64;
-        if reach > caps.max_binding || u32::try_from(x.layout.numel()).is_err() {
+        // Kernels count in u32, and a thread adds its step (at most 2^23) before it compares.
+        let counted = x.layout.numel().max(x.layout.end()) as u64;
+        if counted > u64::from(u32::MAX) - (1 << 23) {
+            return Err(Error::size(
+                op.name(),
+                format!(
+                    "{:?} has {counted} elements; kernels count to 2^32 - 2^23; split it",
+                    x.layout.shape
+                ),
+            ));
+        }
+        if reach > caps.max_binding {
             return Err(Error::size(
                 op.name(),
                 format!(
@@ -34,6 +45,15 @@ pub fn lower(op: &Op, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<
     }
     let half = ins.iter().chain(outs).any(|x| x.dtype == DType::F16);
     let program = if half { half::lower } else { lower_wide }(op, ins, outs, caps)?;
+    if let Some(bytes) = program.scratch.iter().find(|&&b| b as u64 > caps.max_binding) {
+        return Err(Error::size(
+            op.name(),
+            format!(
+                "needs {bytes} bytes of working space; this adapter binds at most {} at once; split the tensor",
+                caps.max_binding
+            ),
+        ));
+    }
     // Better no result than the wrong one that such an adapter would give.
     match program.launches.iter().find(|launch| launch.steps > caps.max_steps) {
         Some(launch) => Err(Error::size(

@@ -31,8 +31,8 @@ fn split(x: &Layout, axes: u8) -> Result<Split> {
             (0..values.len()).filter(wanted).map(|i| values[i]).collect()
         };
         let layout = Layout {
-            shape: Shape::new("lower", &pick(&x.shape))?,
-            strides: Shape::new("lower", &pick(&x.strides))?,
+            shape: Shape::from_checked(&pick(&x.shape)),
+            strides: Shape::from_checked(&pick(&x.strides)),
             offset: 0,
         };
         Ok(layout.collapse())
@@ -170,18 +170,23 @@ impl Reduction<'_> {
         program.launches.push(pass(&parts, caps)?);
         let lay = |shape: &[usize], strides: &[usize]| -> Result<Layout> {
             Ok(Layout {
-                shape: Shape::new("lower", shape)?,
-                strides: Shape::new("lower", strides)?,
+                shape: Shape::from_checked(shape),
+                strides: Shape::from_checked(strides),
                 offset: 0,
             })
         };
-        let rest = Split {
-            kept: lay(&[results], &[chunks])?,
-            reduced: lay(&[chunks], &[1])?,
-            offset: 0,
+        let rest =
+            Split { kept: lay(&[results], &[chunks])?, reduced: lay(&[chunks], &[1])?, offset: 0 };
+        let end = Pass {
+            op: last,
+            split: &rest,
+            from: between,
+            to,
+            y_offset,
+            chunk: chunks,
+            scale,
+            dtype,
         };
-        let end =
-            Pass { op: last, split: &rest, from: between, to, y_offset, chunk: chunks, scale, dtype };
         program.launches.push(pass(&end, caps)?);
         Ok(())
     }
@@ -197,7 +202,7 @@ pub(super) fn mean_of_scratch(
 ) -> Result<()> {
     let split = Split {
         kept: Layout::contiguous(Shape::scalar()),
-        reduced: Layout::contiguous(Shape::new("lower", &[length])?),
+        reduced: Layout::contiguous(Shape::from_checked(&[length])),
         offset: 0,
     };
     let all = Reduction {
