@@ -15,7 +15,8 @@
 
 pub use wgrad_core::{
     DType, Device, DeviceInfo, DeviceKind, Element, Error, ErrorKind, FlatParameters, Gradients,
-    Layout, MemoryReport, Operand, READ_TIMEOUT, Read, Result, Role, Shape, Tensor, no_grad, philox,
+    Layout, MemoryReport, Operand, READ_TIMEOUT, Read, Result, Role, Shape, Tensor, no_grad,
+    philox,
 };
 pub use wgrad_nn as nn;
 
@@ -28,8 +29,8 @@ pub mod prelude {
         DType, Device, DeviceKind, Element, Error, ErrorKind, Gradients, Result, Tensor, no_grad,
     };
     pub use wgrad_nn::{
-        Activation, Adam, AdamW, Batches, Dataset, Idx, Init, Layer, Linear, Mlp, MlpOptions, Module,
-        Optimizer, Sequential, Sgd, Visitor, accuracy, count_correct, module,
+        Activation, Adam, AdamW, Batches, Dataset, Idx, Init, Layer, Linear, Mlp, MlpOptions,
+        Module, Optimizer, Sequential, Sgd, Visitor, accuracy, count_correct, module,
     };
 }
 
@@ -47,7 +48,10 @@ pub fn best_device() -> (Device, Option<Error>) {
         Err(error) => (cpu(), Some(error)),
     }
     #[cfg(not(feature = "gpu"))]
-    (cpu(), Some(Error::device("open", "built without the feature \"gpu\"; build with it to use one")))
+    (
+        cpu(),
+        Some(Error::device("open", "built without the feature \"gpu\"; build with it to use one")),
+    )
 }
 
 /// The code in the README, so that it is tested.

@@ -100,7 +100,8 @@ fn numbers() -> Vec<Row> {
                 .kernels(&["map1"]),
         );
     }
-    let left: [(&str, Binary, fn(f32, &Tensor) -> Tensor); 4] = [
+    type Left = fn(f32, &Tensor) -> Tensor;
+    let left: [(&str, Binary, Left); 4] = [
         ("number add", Binary::Add, |c, x| c + x),
         ("number sub", Binary::Sub, |c, x| c - x),
         ("number mul", Binary::Mul, |c, x| c * x),

@@ -53,7 +53,10 @@ impl Dice {
 
 /// Some of the axes, which depends on the rank alone.
 fn some_axes(rank: usize) -> Vec<isize> {
-    (0..rank).filter(|axis| (axis * 5 + rank) % 3 != 0).map(|axis| axis as isize).collect()
+    (0..rank)
+        .filter(|axis| !(axis * 5 + rank).is_multiple_of(3))
+        .map(|axis| axis as isize)
+        .collect()
 }
 
 fn with_terms(input: Input) -> Case {

@@ -119,7 +119,8 @@ fn integers() -> impl Iterator<Item = Row> {
 
 /// Positions, with ties: of equals the first.
 fn positions() -> Vec<Row> {
-    let of: [(&str, fn(&Tensor, isize) -> Result<Tensor>); 2] =
+    type Position = fn(&Tensor, isize) -> Result<Tensor>;
+    let of: [(&str, Position); 2] =
         [("argmax", |x, axis| x.argmax(axis)), ("argmin", |x, axis| x.argmin(axis))];
     let mut rows = Vec::new();
     for (name, position) in of {
