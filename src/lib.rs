@@ -16,7 +16,7 @@
 pub use wgrad_core::{
     DType, Device, DeviceInfo, DeviceKind, Element, Error, ErrorKind, FlatParameters, Gradients,
     Layout, MemoryReport, Operand, READ_TIMEOUT, Read, Result, Role, Shape, Tensor, no_grad,
-    philox,
+    ops::linear::FusedActivation, philox,
 };
 pub use wgrad_nn as nn;
 
@@ -41,6 +41,7 @@ pub fn cpu() -> Device {
 
 /// The best device there is: a GPU adapter, real before software, else the CPU. In the last case the
 /// error says why there is no GPU and what to install.
+#[track_caller]
 pub fn best_device() -> (Device, Option<Error>) {
     #[cfg(feature = "gpu")]
     match gpu() {

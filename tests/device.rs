@@ -1,6 +1,11 @@
 //! Devices: choice of adapter, asynchronous reads, loss. On a GPU adapter, shown as ignored without one.
 
-#![allow(clippy::unwrap_used, reason = "tests unwrap")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails by panicking"
+)]
 
 mod support;
 
@@ -87,8 +92,11 @@ fn large_tensors_are_refused_by_name() -> Result<()> {
     Ok(())
 }
 
+/// A name and what it tests.
+type Row = (&'static str, fn() -> Result<()>);
+
 fn main() -> std::process::ExitCode {
-    let rows: [(&str, fn() -> Result<()>); 5] = [
+    let rows: [Row; 5] = [
         ("reads_can_be_awaited", reads_can_be_awaited),
         ("two_reads_wait_in_any_order", two_reads_wait_in_any_order),
         ("a_lost_device_says_so_everywhere", a_lost_device_says_so_everywhere_and_does_not_hang),

@@ -1,6 +1,11 @@
 //! Mistakes that were found once and must not come back; each on the CPU and on a GPU.
 
-#![allow(clippy::unwrap_used, reason = "tests unwrap")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails by panicking"
+)]
 
 mod support;
 
@@ -93,8 +98,26 @@ fn every_read_of_a_bad_result_fails(device: &Device) -> Result<()> {
     Ok(())
 }
 
+/// The second bad index is not hidden behind the first.
+fn the_second_bad_index_is_told_too(device: &Device) -> Result<()> {
+    let table = Tensor::ones([4, 2], device)?;
+    let bad = |value: i32| -> Result<Tensor> {
+        table.gather(&Tensor::from_vec([0i32, value], [2], device)?)
+    };
+    let (first, second) = (bad(7), bad(-3));
+    for (rows, text) in [(first, "index 7"), (second, "index -3")] {
+        let error = rows.and_then(|rows| rows.to_vec::<f32>()).unwrap_err();
+        assert!(error.message().contains(text), "{error}");
+    }
+    assert_eq!(table.to_vec::<f32>()?, [1.0; 8]);
+    Ok(())
+}
+
+/// A name and what it tests.
+type Row = (&'static str, fn(&Device) -> Result<()>);
+
 fn main() -> std::process::ExitCode {
-    let rows: [(&str, fn(&Device) -> Result<()>); 7] = [
+    let rows: [Row; 8] = [
         ("odd_f16_assign_keeps_its_neighbour", odd_f16_assign_keeps_its_neighbour),
         ("concat_of_many_has_a_gradient", concat_of_many_has_a_gradient),
         ("long_strides_are_legal", long_strides_are_legal),
@@ -102,6 +125,7 @@ fn main() -> std::process::ExitCode {
         ("ranges_must_fit_their_type", ranges_must_fit_their_type),
         ("a_huge_step_shows_one_element", a_huge_step_shows_one_element),
         ("every_read_of_a_bad_result_fails", every_read_of_a_bad_result_fails),
+        ("the_second_bad_index_is_told_too", the_second_bad_index_is_told_too),
     ];
     support::runner::main(|suite| {
         for (name, row) in rows {

@@ -14,6 +14,7 @@ use args::{Args, Choice};
 use clock::Clock;
 use report::Report;
 use std::{error::Error, process::ExitCode};
+use wgrad::ErrorKind;
 use wgrad::prelude::*;
 
 fn main() -> ExitCode {
@@ -59,6 +60,8 @@ fn device(choice: Choice, report: &Report) -> Result<Device, Box<dyn Error>> {
         Choice::Gpu => Ok(gpu()?),
         Choice::Auto => match gpu() {
             Ok(device) => Ok(device),
+            // A typing mistake in a variable is told, not worked around.
+            Err(error) if error.kind() == ErrorKind::Config => Err(error.into()),
             Err(error) => {
                 report.line(&format!(
                     "training on the CPU, since there is no GPU adapter: {error}"

@@ -13,7 +13,7 @@ use wgrad_core::{
         create::{Arange, Fill, OneHot},
         cross_entropy::CrossEntropy,
         gather::{Gather, ScatterRows},
-        linear::{Activation, Linear},
+        linear::{FusedActivation, Linear},
         matmul::MatMul,
         optimizer::{Adam, Sgd},
         pad::Pad,
@@ -120,12 +120,12 @@ pub fn all() -> Vec<Op> {
         all.push(SoftmaxBackward { axis: 0, log: yes }.into());
         all.push(Adam { decoupled: yes }.into());
         all.push(Linear { bias: yes, activation: None }.into());
-        all.push(Linear { bias: yes, activation: Some(Activation::Relu) }.into());
+        all.push(Linear { bias: yes, activation: Some(FusedActivation::Relu) }.into());
         for smoothing in [0.0, 0.1] {
             all.push(CrossEntropy { smoothing, gradient: yes }.into());
         }
     }
-    for activation in [Activation::Sigmoid, Activation::Tanh] {
+    for activation in [FusedActivation::Sigmoid, FusedActivation::Tanh] {
         all.push(Linear { bias: true, activation: Some(activation) }.into());
     }
     for (momentum, nesterov) in [(false, false), (true, false), (true, true)] {

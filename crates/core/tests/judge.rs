@@ -21,7 +21,7 @@ use wgrad_core::{
         create::{Arange, Fill, OneHot},
         cross_entropy::CrossEntropy,
         gather::{Gather, ScatterRows},
-        linear::{Activation, Linear},
+        linear::{FusedActivation, Linear},
         matmul::MatMul,
         pad::Pad,
         random::{Distribution, Random},
@@ -375,9 +375,9 @@ fn products_by_hand() {
         let bias = tensor(dtype, &[-2.0, 3.0], &[2]);
         let z = a.linear(&w, Some(&bias), None).unwrap();
         assert_eq!(values(&z), [-1.0, 1.0, 2.0, -2.0]);
-        let relu = a.linear(&w, Some(&bias), Some(Activation::Relu)).unwrap();
+        let relu = a.linear(&w, Some(&bias), Some(FusedActivation::Relu)).unwrap();
         assert_eq!(values(&relu), [0.0, 1.0, 2.0, 0.0]);
-        let tanh = a.linear(&w, None, Some(Activation::Tanh)).unwrap();
+        let tanh = a.linear(&w, None, Some(FusedActivation::Tanh)).unwrap();
         assert_close(&values(&tanh)[..1], &[0.7615941559557649], FUNCTION.of(dtype));
     }
 }
@@ -711,10 +711,14 @@ fn rows() -> Vec<Row> {
         Row("vector by matrix", &[&[4], &[4, 5]], ANY, |x| x[0].matmul(&x[1])),
         Row("linear", DENSE, ANY, |x| x[0].linear(&x[1], Some(&x[2]), None)),
         Row("linear without bias", &[&[2, 2, 5], &[3, 5]], ANY, |x| x[0].linear(&x[1], None, None)),
-        Row("linear relu", DENSE, ANY, |x| x[0].linear(&x[1], Some(&x[2]), Some(Activation::Relu))),
-        Row("linear tanh", DENSE, ANY, |x| x[0].linear(&x[1], Some(&x[2]), Some(Activation::Tanh))),
+        Row("linear relu", DENSE, ANY, |x| {
+            x[0].linear(&x[1], Some(&x[2]), Some(FusedActivation::Relu))
+        }),
+        Row("linear tanh", DENSE, ANY, |x| {
+            x[0].linear(&x[1], Some(&x[2]), Some(FusedActivation::Tanh))
+        }),
         Row("linear sigmoid", DENSE, ANY, |x| {
-            x[0].linear(&x[1], Some(&x[2]), Some(Activation::Sigmoid))
+            x[0].linear(&x[1], Some(&x[2]), Some(FusedActivation::Sigmoid))
         }),
         Row("softmax", ONE, ANY, |x| x[0].softmax(1)),
         Row("softmax over 0", &[&[3, 2, 2]], ANY, |x| x[0].softmax(0)),
@@ -835,7 +839,7 @@ fn outputs_go_where_the_view_says_and_nowhere_else() {
         (|shape: &[usize]| meta(DType::I32, shape), |shape: &[usize]| meta(DType::Bool, shape));
     let sum = |axes, keep| Reduce { op: ReduceOp::Sum, axes, keep };
     let shape = Shape::new("test", &[3, 5]).unwrap();
-    let dense = Linear { bias: true, activation: Some(Activation::Relu) };
+    let dense = Linear { bias: true, activation: Some(FusedActivation::Relu) };
     let normal = Distribution::Normal { mean: 0.0, std: 1.0 };
     let state = meta(DType::U32, &[4]);
     let rows: Vec<(Op, Vec<Meta>)> = vec![
@@ -1071,7 +1075,7 @@ fn a08_matmul_with_inner_size_zero() {
         assert_eq!(grads.wrt(&b).unwrap().shape(), [0, 4]);
         let w = tensor(dtype, &[], &[2, 0]);
         let bias = tensor(dtype, &[-1.0, 2.0], &[2]);
-        let y = a.linear(&w, Some(&bias), Some(Activation::Relu)).unwrap();
+        let y = a.linear(&w, Some(&bias), Some(FusedActivation::Relu)).unwrap();
         assert_eq!(values(&y), [0.0, 2.0, 0.0, 2.0, 0.0, 2.0]);
     }
     for (a, b) in [(&[0, 3][..], &[3, 4][..]), (&[2, 0, 3], &[2, 3, 4]), (&[3, 4], &[4, 0])] {
@@ -1397,7 +1401,7 @@ fn b12_relu_of_nan() {
     assert_close(&values(&x.relu().unwrap()), &[NAN, 0.0], EXACT);
     assert_close(&values(&x.leaky_relu(0.5).unwrap()), &[NAN, -0.5], EXACT);
     let w = Tensor::from_vec([1.0f32], [1, 1], &cpu()).unwrap();
-    let y = x.reshape([2, 1]).unwrap().linear(&w, None, Some(Activation::Relu)).unwrap();
+    let y = x.reshape([2, 1]).unwrap().linear(&w, None, Some(FusedActivation::Relu)).unwrap();
     assert_close(&values(&y), &[NAN, 0.0], EXACT);
 }
 

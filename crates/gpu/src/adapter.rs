@@ -163,6 +163,10 @@ pub(crate) async fn find(choice: &AdapterChoice) -> Result<wgpu::Adapter> {
         } else {
             format!("no adapter fits {asked:?}{by}; there is: {}", names.join("; "))
         };
+        // A variable that names no adapter is a mistake in the settings, not a lack of hardware.
+        if from_env.is_some() && !names.is_empty() {
+            return Error::config("open", text);
+        }
         Error::device("open", text)
     })
 }

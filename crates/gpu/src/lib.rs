@@ -20,7 +20,7 @@ pub use recorder::Counts;
 use launch::Operand;
 use memory::{GpuBuf, Pool};
 use recorder::Recorder;
-use std::{any::Any, ops::Range, sync::Arc};
+use std::{any::Any, ops::Range, panic::Location, sync::Arc};
 use wgrad_core::{
     Backend, Buf, DType, Device, DeviceInfo, Layout, MemoryReport, Op, Pending, Result, Role, View,
     foreign_buffer, ops::copy::Copy,
@@ -55,8 +55,10 @@ pub struct Edit {
 /// # Errors
 /// `Device` if no adapter fits or it does not open (the text says what to install), `Config` if an
 /// environment variable (`WGRAD_ADAPTER`, `WGRAD_BACKEND`, `WGRAD_LIMITS`, `WGRAD_CHECKS`) has a bad value.
+#[track_caller]
 pub fn open(choice: &AdapterChoice) -> Result<Device> {
-    pollster::block_on(open_with(choice, &Options::default()))
+    let at = Location::caller();
+    pollster::block_on(open_with(choice, &Options::default())).map_err(|e| e.at(at))
 }
 
 /// Opens an adapter, as a future; with settings.
@@ -80,9 +82,11 @@ pub async fn open_with(choice: &AdapterChoice, options: &Options) -> Result<Devi
 }
 
 /// The process-wide GPU device: the best adapter, opened at first use.
+#[track_caller]
 pub fn gpu() -> Result<Device> {
     static GPU: std::sync::OnceLock<Result<Device>> = std::sync::OnceLock::new();
-    GPU.get_or_init(|| open(&AdapterChoice::Auto)).clone()
+    let at = Location::caller();
+    GPU.get_or_init(|| open(&AdapterChoice::Auto)).clone().map_err(|e| e.at(at))
 }
 
 /// The backend behind a GPU [`Device`].

@@ -67,6 +67,16 @@ struct State {
     staging: Vec<wgpu::Buffer>,
 }
 
+impl Watched {
+    fn error(&self, value: i64, position: usize) -> Error {
+        let error = wgrad_core::bad_index(self.op, value, position, self.limit);
+        match self.at {
+            Some(at) => error.at(at),
+            None => error,
+        }
+    }
+}
+
 impl State {
     fn watched_bytes(&self) -> usize {
         self.watched.iter().map(|w| w.index.buf.bytes()).sum()
@@ -494,7 +504,7 @@ impl Recorder {
             state.watched.retain(|w| w.serial >= upto);
             return state.owed.take().map_or(Ok(()), Err);
         }
-        let watched = {
+        let (watched, later) = {
             let mut state = self.state();
             let at = state.watched.iter().position(|w| w.serial == serial);
             let Some(at) = at else {
@@ -503,20 +513,32 @@ impl Recorder {
                 return known.map_or(Ok(()), |(_, error)| Err(error.clone()));
             };
             let watched = state.watched.swap_remove(at);
-            state.watched.retain(|w| w.serial > serial);
-            watched
+            // The word holds the first fault only: what was recorded after it is checked on the host.
+            let recorded = std::mem::take(&mut state.watched);
+            (watched, recorded.into_iter().filter(|w| w.serial > serial).collect::<Vec<_>>())
         };
         if let Err(error) = self.upload(&self.fault, 0, bytemuck::cast_slice(&NO_FAULT)) {
-            self.state().watched.push(watched); // still pending: the next read reports it
+            // Still pending: the next read reports it.
+            let mut state = self.state();
+            state.watched.extend(later);
+            state.watched.push(watched);
             return Err(error);
         }
-        let value = self.index_value(&watched.index, position as usize).await?;
-        let error = wgrad_core::bad_index(watched.op, value, position as usize, watched.limit);
-        let error = match watched.at {
-            Some(at) => error.at(at),
-            None => error,
-        };
+        let indices = self.indices(&watched.index).await?;
+        let value = indices.get(position as usize).copied().unwrap_or_default();
+        let error = watched.error(value, position as usize);
+        let mut owed = None;
+        for watched in &later {
+            let indices = self.indices(&watched.index).await?;
+            let bad = indices.iter().position(|&i| !(0..watched.limit as i64).contains(&i));
+            if let Some(at) = bad.filter(|_| owed.is_none()) {
+                owed = Some(watched.error(indices[at], at));
+            }
+        }
         let mut state = self.state();
+        if let Some(owed) = owed {
+            state.owed.get_or_insert(owed);
+        }
         state.reported.push_back((serial, error.clone()));
         if state.reported.len() > MAX_REPORTED {
             state.reported.pop_front();
@@ -524,24 +546,28 @@ impl Recorder {
         Err(error)
     }
 
-    /// The index at a flat position of an index operand.
-    fn index_value(
+    /// All indices of an index operand, in row-major order.
+    fn indices(
         self: &Arc<Self>,
         index: &View,
-        position: usize,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<i64>> + Send>> {
-        let (mut rest, mut at) = (position, index.layout.offset);
-        for axis in (0..index.layout.shape.rank()).rev() {
-            at += rest % index.layout.shape[axis] * index.layout.strides[axis];
-            rest /= index.layout.shape[axis];
-        }
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Vec<i64>>> + Send>> {
+        let layout = index.layout;
         let signed = index.dtype == DType::I32;
-        let read = raw("read", index)
-            .and_then(|buffer| self.download(Some((buffer, at * 4..at * 4 + 4)), false));
+        let read = raw("read", index).and_then(|buffer| {
+            self.download(Some((buffer, layout.offset * 4..layout.end() * 4)), false)
+        });
         Box::pin(async move {
-            let bytes = read?.await?;
-            let word: u32 = bytemuck::pod_collect_to_vec(&bytes).first().copied().unwrap_or(0);
-            Ok(if signed { i64::from(word as i32) } else { i64::from(word) })
+            let words: Vec<u32> = bytemuck::pod_collect_to_vec(&read?.await?);
+            let word = |position: usize| {
+                let (mut rest, mut at) = (position, 0);
+                for axis in (0..layout.shape.rank()).rev() {
+                    at += rest % layout.shape[axis] * layout.strides[axis];
+                    rest /= layout.shape[axis];
+                }
+                let word = words.get(at).copied().unwrap_or(u32::MAX);
+                if signed { i64::from(word as i32) } else { i64::from(word) }
+            };
+            Ok((0..layout.numel()).map(word).collect())
         })
     }
 

@@ -53,11 +53,11 @@ impl Activation {
     }
 
     /// The same in the epilogue of a dense layer's product, where that exists.
-    pub(crate) fn fused(self) -> Option<linear::Activation> {
+    pub(crate) fn fused(self) -> Option<linear::FusedActivation> {
         match self {
-            Activation::Relu => Some(linear::Activation::Relu),
-            Activation::Sigmoid => Some(linear::Activation::Sigmoid),
-            Activation::Tanh => Some(linear::Activation::Tanh),
+            Activation::Relu => Some(linear::FusedActivation::Relu),
+            Activation::Sigmoid => Some(linear::FusedActivation::Sigmoid),
+            Activation::Tanh => Some(linear::FusedActivation::Tanh),
             _ => None,
         }
     }

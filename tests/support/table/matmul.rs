@@ -4,7 +4,7 @@ use crate::support::{
     inputs::{Lie, floats},
     row::{Case, Row, row},
 };
-use wgrad_core::ops::linear::Activation;
+use wgrad_core::ops::linear::FusedActivation;
 
 /// Around the sizes of tiles, and primes.
 const SIZES: [usize; 11] = [1, 2, 3, 7, 8, 9, 31, 33, 64, 65, 129];
@@ -72,7 +72,7 @@ fn products() -> Vec<Row> {
     .into()
 }
 
-fn layer(bias: bool, activation: Option<Activation>) -> Row {
+fn layer(bias: bool, activation: Option<FusedActivation>) -> Row {
     let name = format!(
         "linear {}{}",
         if bias { "bias" } else { "plain" },
@@ -104,10 +104,10 @@ pub fn rows() -> Vec<Row> {
     for bias in [false, true] {
         rows.push(layer(bias, None));
     }
-    for activation in [Activation::Relu, Activation::Sigmoid, Activation::Tanh] {
+    for activation in [FusedActivation::Relu, FusedActivation::Sigmoid, FusedActivation::Tanh] {
         rows.push(layer(true, Some(activation)));
     }
-    rows.push(layer(false, Some(Activation::Relu)));
+    rows.push(layer(false, Some(FusedActivation::Relu)));
     let lead = row("linear lead", "linear", |x| x[0].linear(&x[1], None, None))
         .case(Case::new([floats(&[2, 3, 5], -1.0, 1.0), floats(&[4, 5], -1.0, 1.0)]).terms(5))
         .case(Case::new([floats(&[5], -1.0, 1.0), floats(&[4, 5], -1.0, 1.0)]).terms(5))

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    ops::linear::{Activation, Linear},
+    ops::linear::{FusedActivation, Linear},
 };
 use ndarray::{ArrayView2, ArrayViewMut2, ShapeBuilder, linalg::general_mat_mul};
 
@@ -32,13 +32,13 @@ pub(super) fn linear(
     Ok(())
 }
 
-fn epilogue<T: Float>(act: Option<Activation>, bias: Option<Src<'_, T>>, mut y: Dst<'_, T>) {
+fn epilogue<T: Float>(act: Option<FusedActivation>, bias: Option<Src<'_, T>>, mut y: Dst<'_, T>) {
     match act {
         None if bias.is_none() => {}
         None => add_bias(bias, &mut y, |z| z),
-        Some(Activation::Relu) => add_bias(bias, &mut y, unary::relu),
-        Some(Activation::Sigmoid) => add_bias(bias, &mut y, unary::sigmoid),
-        Some(Activation::Tanh) => add_bias(bias, &mut y, T::tanh),
+        Some(FusedActivation::Relu) => add_bias(bias, &mut y, unary::relu),
+        Some(FusedActivation::Sigmoid) => add_bias(bias, &mut y, unary::sigmoid),
+        Some(FusedActivation::Tanh) => add_bias(bias, &mut y, T::tanh),
     }
 }
 

@@ -56,7 +56,9 @@ impl Tensor {
     /// Mean cross-entropy of logits `[.., classes]` against labels `[..]` (i32 or u32): the mean of
     /// `logsumexp(logits) - logits[label]`, in nats. A label outside `0..classes` is an error with its
     /// value and position: at once on the CPU, on a GPU at the next read or sync, and until then no
-    /// in-place operation (such as an optimizer's step) takes effect. No row at all gives NaN.
+    /// in-place operation (such as an optimizer's step) takes effect. Such a fault belongs to the device:
+    /// where several threads work on one, any of their reads may be the one that reports it, so let
+    /// each training thread have a device of its own. No row at all gives NaN.
     ///
     /// ```
     /// # use wgrad_core::{Device, Tensor};

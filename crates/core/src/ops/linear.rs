@@ -13,7 +13,7 @@ use crate::{
 
 /// An activation whose derivative follows from its output, so that a layer need not keep `x Wᵀ + b`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Activation {
+pub enum FusedActivation {
     /// max(z, 0)
     Relu,
     /// 1/(1+e⁻ᶻ)
@@ -22,13 +22,13 @@ pub enum Activation {
     Tanh,
 }
 
-impl Activation {
+impl FusedActivation {
     /// The same as an element-wise operation.
     pub fn unary(self) -> Unary {
         match self {
-            Activation::Relu => Unary::Relu,
-            Activation::Sigmoid => Unary::Sigmoid,
-            Activation::Tanh => Unary::Tanh,
+            FusedActivation::Relu => Unary::Relu,
+            FusedActivation::Sigmoid => Unary::Sigmoid,
+            FusedActivation::Tanh => Unary::Tanh,
         }
     }
 }
@@ -39,7 +39,7 @@ pub struct Linear {
     /// Whether there is a bias.
     pub bias: bool,
     /// What is applied to `x Wᵀ + b`.
-    pub activation: Option<Activation>,
+    pub activation: Option<FusedActivation>,
 }
 
 impl Family for Linear {
@@ -109,7 +109,7 @@ impl Tensor {
         &self,
         weight: &Tensor,
         bias: Option<&Tensor>,
-        activation: Option<Activation>,
+        activation: Option<FusedActivation>,
     ) -> Result<Tensor> {
         let rank = self.rank();
         let Some((&k, lead)) = self.shape().split_last() else {

@@ -7,7 +7,7 @@ use crate::{
 };
 use wgrad_core::{
     Error, Layout, Result, Shape,
-    ops::linear::{Activation, Linear},
+    ops::linear::{FusedActivation, Linear},
 };
 use wgrad_shaders::Kernel;
 
@@ -134,7 +134,7 @@ fn side(x: &Layout) -> Side {
 /// What follows the product.
 struct Epilogue {
     bias: Option<Layout>,
-    activation: Option<Activation>,
+    activation: Option<FusedActivation>,
 }
 
 pub(super) fn matmul(ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Vec<Launch>> {
@@ -233,7 +233,7 @@ const FOUR: &str = "alias elem = vec4<f32>; alias elem_a = elem; alias elem_y = 
                     alias bits = vec4<u32>; alias mask = vec4<bool>;";
 
 /// The activation as text for four values.
-fn activate(kernel: &mut Kernel, activation: Activation) -> Result<()> {
+fn activate(kernel: &mut Kernel, activation: FusedActivation) -> Result<()> {
     let label = activation.unary().label();
     let expression = wgrad_shaders::unary(label).ok_or_else(|| super::missing(label))?;
     kernel.parts = expression.parts.to_vec();
@@ -298,7 +298,7 @@ fn lanes(
         ..Kernel::default()
     };
     match epilogue.activation {
-        None | Some(Activation::Relu) => {
+        None | Some(FusedActivation::Relu) => {
             kernel.functions = vec![
                 FOUR,
                 "fn apply(z: elem) -> elem { \
@@ -313,7 +313,7 @@ fn lanes(
 
 /// The slope below zero: 0 for ReLU, 1 for none.
 fn slope(epilogue: &Epilogue) -> f32 {
-    if epilogue.activation == Some(Activation::Relu) { 0.0 } else { 1.0 }
+    if epilogue.activation == Some(FusedActivation::Relu) { 0.0 } else { 1.0 }
 }
 
 /// The yardstick has no epilogue: a dense layer forced through it uses the small register tile.
