@@ -33,8 +33,10 @@ pub const ROWS: &[Fault] = &[
     ("C2_the_first_fault_wins", |d| {
         let table = floats(&[1.0; 12], &[4, 3], d);
         let first = table.gather(&whole(&[0, 11, 12], d));
-        let _second = table.gather(&whole(&[13], d));
+        let second = table.gather(&whole(&[13], d));
         refused(wait(first), ErrorKind::Index, &["index 11 at position 1"]);
+        // The CPU says so at once, a GPU at the next read or sync: both are told.
+        refused(second.and_then(|_| d.sync()), ErrorKind::Index, &["index 13 at position 0"]);
         d.sync().unwrap();
     }),
     ("C3_nothing_outside_is_written", |d| {

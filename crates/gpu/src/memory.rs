@@ -53,11 +53,11 @@ impl Drop for GpuBuf {
     }
 }
 
-/// The size a request is rounded up to, so that buffers are reused: steps of an eighth of a power of
-/// two, at least 256 bytes. Always a multiple of 16, so that vec4 bindings see whole vectors.
+/// The size a request is rounded up to, so that buffers are reused: steps of an eighth of the power
+/// of two below, at least 256 bytes. Always a multiple of 16, so that vec4 bindings see whole vectors.
 fn size_class(bytes: usize) -> u64 {
     let bytes = (bytes as u64).max(1);
-    let step = (bytes.next_power_of_two() / 8).max(256);
+    let step = (bytes.next_power_of_two() / 16).max(256);
     bytes.next_multiple_of(step)
 }
 
