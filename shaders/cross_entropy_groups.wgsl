@@ -53,7 +53,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let spread = sh_part[0].y;
     workgroupBarrier();
     if (lane == 0u) {
-      let log_total = log(total);
+      let log_total = log_or_nan(total);
       var row_loss = log_total - (x[x0 + target_at * params.x_stride] - top);
       if (params.smoothing > 0.0) {
         let even = log_total + spread / f32(cols);

@@ -40,7 +40,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
       total += part;
       spread += part_spread;
     }
-    let log_total = log(total);
+    let log_total = log_or_nan(total);
     var row_loss = log_total - (x[x0 + target_at * params.x_stride] - top);
     if (params.smoothing > 0.0) {
       let even = log_total + spread / f32(cols);

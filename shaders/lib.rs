@@ -52,6 +52,7 @@ const PARTS: &[(&str, &str)] = &[
     ("index", include_str!("lib/index.wgsl")),
     ("larger", include_str!("lib/larger.wgsl")),
     ("listed_positions", include_str!("lib/listed_positions.wgsl")),
+    ("log_of", include_str!("lib/log_of.wgsl")),
     ("nan", include_str!("lib/nan.wgsl")),
     ("normal_cdf", include_str!("lib/normal_cdf.wgsl")),
     ("philox", include_str!("lib/philox.wgsl")),

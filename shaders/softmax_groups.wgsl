@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
     let total = sh_part[0];
     workgroupBarrier();
-    let log_total = log(total);
+    let log_total = log_or_nan(total);
     for (var j = lane; j < cols; j += 256u) {
       let d = x[x0 + j * params.x.stride] - top;
       y[y0 + j * params.y.stride] = select(exp_or_zero(d) / total, d - log_total, params.log == 1u);

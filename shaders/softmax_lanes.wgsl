@@ -26,7 +26,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
       }
       total += part;
     }
-    let log_total = log(total);
+    let log_total = log_or_nan(total);
     for (var j = 0u; j < cols; j++) {
       let d = x[x0 + j * params.x.stride] - top;
       y[y0 + j * params.y.stride] = select(exp_or_zero(d) / total, d - log_total, params.log == 1u);

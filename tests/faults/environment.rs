@@ -27,11 +27,26 @@ pub fn child() -> Option<ExitCode> {
     Some(ExitCode::SUCCESS)
 }
 
+/// This program again, through the same loader if it was run through one.
+fn this_program() -> Command {
+    let program = std::env::args().next().unwrap();
+    let line = std::fs::read("/proc/self/cmdline").unwrap_or_default();
+    let words: Vec<String> =
+        line.split(|&b| b == 0).map(|w| String::from_utf8_lossy(w).into_owned()).collect();
+    match words.iter().position(|word| *word == program) {
+        Some(at) if at > 0 => {
+            let mut command = Command::new(&words[0]);
+            command.args(&words[1..=at]);
+            command
+        }
+        _ => Command::new(program),
+    }
+}
+
 /// What a child says with a variable set.
 fn open_with(name: &str, value: &str) -> String {
-    // Not `current_exe`: that names the loader where a program is run through one.
-    let program = std::env::args_os().next().unwrap();
-    let output = Command::new(program).env(CHILD, "1").env(name, value).output().unwrap();
+    let mut command = this_program();
+    let output = command.env(CHILD, "1").env(name, value).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
