@@ -21,14 +21,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<elem>;
 
 fn x_index_at(position: u32) -> u32 {
-  var at = 0u;
-  var rest = position;
-  for (var axis = 0u; axis < INDEX_RANK - 1u; axis++) {
-    let size = pick(params.index_shape, axis);
-    at += (rest % size) * pick(params.x_index, axis);
-    rest /= size;
-  }
-  return at + rest * pick(params.x_index, INDEX_RANK - 1u);
+  return strided(position, INDEX_RANK, params.index_shape, params.x_index);
 }
 
 @compute @workgroup_size(64)

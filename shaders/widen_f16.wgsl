@@ -16,14 +16,7 @@ struct Params {
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   for (var i = id.x; i < params.count; i += groups.x * 64u) {
-    var at = params.x_offset;
-    var rest = i;
-    for (var axis = 0u; axis < RANK - 1u; axis++) {
-      let size = pick(params.shape, axis);
-      at += (rest % size) * pick(params.strides, axis);
-      rest /= size;
-    }
-    at += rest * pick(params.strides, RANK - 1u);
+    let at = params.x_offset + strided(i, RANK, params.shape, params.strides);
     let two = unpack2x16float(x[at / 2u]);
     y[params.y_offset + i] = select(two.x, two.y, (at & 1u) == 1u);
   }

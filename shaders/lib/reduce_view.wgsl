@@ -19,23 +19,9 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> y: array<elem_y>;
 
 fn kept_at(result: u32) -> u32 {
-  var at = params.x_offset;
-  var rest = result;
-  for (var axis = 0u; axis < KEPT - 1u; axis++) {
-    let size = pick(params.kept, axis);
-    at += (rest % size) * pick(params.kept_x, axis);
-    rest /= size;
-  }
-  return at + rest * pick(params.kept_x, KEPT - 1u);
+  return params.x_offset + strided(result, KEPT, params.kept, params.kept_x);
 }
 
 fn reduced_at(element: u32) -> u32 {
-  var at = 0u;
-  var rest = element;
-  for (var axis = 0u; axis < REDUCED - 1u; axis++) {
-    let size = pick(params.reduced, axis);
-    at += (rest % size) * pick(params.reduced_x, axis);
-    rest /= size;
-  }
-  return at + rest * pick(params.reduced_x, REDUCED - 1u);
+  return strided(element, REDUCED, params.reduced, params.reduced_x);
 }

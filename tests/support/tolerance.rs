@@ -43,6 +43,7 @@ const TABLE: &[(&str, Rule, &str)] = &[
     ("uniform",    Rule::Close { rtol: 2.4e-7, atol: 7e-7 }, "low + (high - low) u, of size 3: two roundings or one"),
     ("normal",     Rule::Close { rtol: 1e-5, atol: 2e-5 }, "Box and Muller: log near 1, then a square root"),
     ("optimizer",  Rule::Close { rtol: 2e-5, atol: 1e-7 }, "one step: sqrt and division, 7.5 ulp"),
+    ("optimizer_steps", Rule::Close { rtol: 2e-5, atol: 1e-5 }, "up to 20 steps from values of size 1"),
     ("tails",      Rule::Close { rtol: 6e-5, atol: 1.6e-6 }, "exp at 20: 43 ulp and more; beyond, values below atol"),
     ("mse",        Rule::Close { rtol: 4e-6, atol: 1e-7 }, "difference, square, mean"),
 ];
@@ -71,8 +72,18 @@ pub const PLAIN: Context = Context { scale: 0.0, terms: 1, half: false };
 pub const VARIANCE_FAR_OFF: f64 = 1e-3;
 /// Relative error of a sum of equal numbers, however many.
 pub const SUM_OF_EQUAL: f64 = 2e-6;
+/// Sampled mean of uniform numbers, and mean and variance of normal ones, for the sample sizes in use:
+/// more than five standard errors, so a right generator does not fail.
+pub const UNIFORM_MEAN: f64 = 0.005;
+pub const NORMAL_MEAN: f64 = 0.01;
+pub const NORMAL_VARIANCE: f64 = 0.02;
 
 impl Rule {
+    /// Whether a single value is near enough; NaN never is.
+    pub fn allows(self, got: f64, want: f64) -> bool {
+        (got - want).abs() <= self.bound(want, &PLAIN)
+    }
+
     /// How far from `want` a result may lie.
     pub fn bound(self, want: f64, at: &Context) -> f64 {
         let terms = at.terms.max(1) as f64;

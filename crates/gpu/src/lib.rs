@@ -9,7 +9,9 @@ pub mod kernels;
 pub mod launch;
 mod memory;
 mod pipeline;
+mod readback;
 mod recorder;
+mod watch;
 
 pub use adapter::{AdapterChoice, AdapterSummary, adapters, help};
 pub use caps::Caps;

@@ -1,37 +1,28 @@
-//! The one ordered stream: launches, copies, uploads and reads, in the order they were asked for.
+//! The one ordered stream: launches, uploads and reads (`readback`), in the order they were asked for.
 //! Launches gather in one pass and are submitted when something is read or uploaded, or when the
 //! recorded work passes a bound.
 
 use crate::{
     Caps,
     fault::{FAULT_BYTES, NO_FAULT, Sticky, scoped},
-    launch::{Launch, Program, Slot, Watch},
+    launch::{Launch, Program, Slot},
     memory::{GpuBuf, Pool},
     pipeline::{PARAMS_BYTES, Pipeline, Pipelines},
+    watch::WatchList,
 };
-use futures_intrusive::channel::shared::oneshot_channel;
 use std::{
     collections::VecDeque,
-    ops::Range,
-    panic::Location,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use wgrad_core::{DType, Error, ErrorKind, Pending, Result, Role, View, foreign_buffer};
+use wgrad_core::{Error, ErrorKind, Result, Role, View, foreign_buffer};
 
 /// Launches gathered before a submit.
 const MAX_LAUNCHES: usize = 256;
 /// Submits in flight before recording waits: bounds memory and latency.
 const MAX_IN_FLIGHT: usize = 8;
-/// Index operands remembered for messages before a check is forced, and their bytes.
-const MAX_WATCHED: usize = 1024;
-const MAX_WATCHED_BYTES: usize = 64 << 20;
 /// Bytes uploaded before a submit, so that wgpu can let go of its copies.
 const MAX_UPLOADED: usize = 64 << 20;
-/// Staging buffers up to this size are kept for reuse.
-const KEPT_STAGING: u64 = 16 << 20;
-/// Reported faults remembered for reads that were under way.
-const MAX_REPORTED: usize = 64;
 
 /// A launch ready to be encoded.
 struct Recorded {
@@ -41,46 +32,17 @@ struct Recorded {
     grid: [u32; 2],
 }
 
-/// A launch that checks indices, kept until its outcome is known.
-struct Watched {
-    serial: u32,
-    op: &'static str,
-    at: Option<&'static Location<'static>>,
-    index: View,
-    limit: usize,
-}
-
 #[derive(Default)]
-struct State {
+pub(crate) struct State {
     launches: Vec<Recorded>,
     params: Vec<u8>,
     work: u64,
-    serial: u32,
-    watched: Vec<Watched>,
+    pub watch: WatchList,
     /// Bytes written since the last submit: wgpu holds them twice until one is done.
     uploaded: usize,
-    /// Faults already reported, for reads that were under way at the time.
-    reported: VecDeque<(u32, Error)>,
-    /// A fault that was found where nobody could be told; the next read tells.
-    owed: Option<Error>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
-    staging: Vec<wgpu::Buffer>,
-}
-
-impl Watched {
-    fn error(&self, value: i64, position: usize) -> Error {
-        let error = wgrad_core::bad_index(self.op, value, position, self.limit);
-        match self.at {
-            Some(at) => error.at(at),
-            None => error,
-        }
-    }
-}
-
-impl State {
-    fn watched_bytes(&self) -> usize {
-        self.watched.iter().map(|w| w.index.buf.bytes()).sum()
-    }
+    /// Buffers for reads, kept for reuse.
+    pub staging: Vec<wgpu::Buffer>,
 }
 
 /// Counts for tests and reports.
@@ -99,14 +61,14 @@ pub struct Counts {
 }
 
 pub(crate) struct Recorder {
-    device: wgpu::Device,
+    pub device: wgpu::Device,
     queue: wgpu::Queue,
     caps: Caps,
-    sticky: Arc<Sticky>,
+    pub sticky: Arc<Sticky>,
     pool: Arc<Pool>,
     pipelines: Pipelines,
     arena: wgpu::Buffer,
-    fault: wgpu::Buffer,
+    pub fault: wgpu::Buffer,
     zeros: wgpu::Buffer,
     max_work: u64,
     state: Mutex<State>,
@@ -167,11 +129,11 @@ impl Recorder {
         })
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    pub fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count(&self, f: impl FnOnce(&mut Counts)) {
+    pub fn count(&self, f: impl FnOnce(&mut Counts)) {
         f(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -230,14 +192,14 @@ impl Recorder {
             }
             self.push(&mut state, op, launch, pipeline, ins, outs, &scratch)?;
         }
-        let check = state.watched.len() >= MAX_WATCHED || state.watched_bytes() > MAX_WATCHED_BYTES;
+        let check = program.launches.iter().any(|l| l.watch.is_some()) && state.watch.is_full();
         drop(state);
         if check && let Err(error) = self.sync() {
             if error.kind() != ErrorKind::Index {
                 return Err(error);
             }
             // Not this operation's fault: whoever reads next hears of it.
-            self.state().owed.get_or_insert(error);
+            self.state().watch.owe(error);
         }
         Ok(())
     }
@@ -257,16 +219,8 @@ impl Recorder {
         scratch: &[Arc<GpuBuf>],
     ) -> Result<()> {
         let mut words = launch.params.clone();
-        if let Some(Watch { input, limit, serial_word }) = launch.watch {
-            words[serial_word] = state.serial;
-            state.watched.push(Watched {
-                serial: state.serial,
-                op,
-                at: wgrad_core::caller(),
-                index: ins[input].clone(),
-                limit,
-            });
-            state.serial += 1;
+        if let Some(watch) = launch.watch {
+            words[watch.serial_word] = state.watch.add(op, ins[watch.input].clone(), watch.limit);
         }
         let params_at = state.params.len();
         state.params.extend_from_slice(bytemuck::cast_slice(&words));
@@ -321,11 +275,7 @@ impl Recorder {
 
     /// Submits what is recorded.
     fn flush(&self, state: &mut State) -> Result<()> {
-        if state.launches.is_empty() {
-            return Ok(());
-        }
-        let encoder = self.encode(state);
-        self.submit(state, encoder)
+        if state.launches.is_empty() { Ok(()) } else { self.submit_now(state) }
     }
 
     /// Submits what is recorded and what was written, even if no launch is.
@@ -334,7 +284,7 @@ impl Recorder {
         self.submit(state, encoder)
     }
 
-    fn encode(&self, state: &mut State) -> wgpu::CommandEncoder {
+    pub fn encode(&self, state: &mut State) -> wgpu::CommandEncoder {
         let mut encoder = self
             .device
             .create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("wgrad") });
@@ -357,7 +307,7 @@ impl Recorder {
         encoder
     }
 
-    fn submit(&self, state: &mut State, encoder: wgpu::CommandEncoder) -> Result<()> {
+    pub fn submit(&self, state: &mut State, encoder: wgpu::CommandEncoder) -> Result<()> {
         let index = self.queue.submit([encoder.finish()]);
         state.uploaded = 0;
         self.count(|c| c.submits += 1);
@@ -390,7 +340,7 @@ impl Recorder {
         }
     }
 
-    fn wait(&self, timeout: Duration) -> Result<()> {
+    pub fn wait(&self, timeout: Duration) -> Result<()> {
         self.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(timeout) })
     }
 
@@ -415,167 +365,6 @@ impl Recorder {
         self.sticky.check()
     }
 
-    /// Reads a byte range as it is after everything recorded before, and the fault word with it, which
-    /// is then reported and cleared if `settle` says so.
-    pub fn download(
-        self: &Arc<Self>,
-        src: Option<(&wgpu::Buffer, Range<usize>)>,
-        settle: bool,
-    ) -> Result<Pending> {
-        self.sticky.check()?;
-        let (buffer, range) = match src {
-            Some((buffer, range)) => (Some(buffer), range),
-            None => (None, 0..0),
-        };
-        // Copies go by whole words.
-        let from = range.start & !3;
-        let bytes = (range.end - from).next_multiple_of(4) as u64;
-        // Small ones are kept for reuse, so they come in few sizes.
-        let need = bytes + FAULT_BYTES;
-        let size = if need <= KEPT_STAGING { need.next_power_of_two().max(256) } else { need };
-        let mut state = self.state();
-        let reused = state.staging.iter().position(|b| b.size() == size);
-        let staging = match reused {
-            Some(i) => state.staging.swap_remove(i),
-            None => scoped(&self.device, "read", || {
-                self.device.create_buffer(&wgpu::BufferDescriptor {
-                    label: Some("wgrad staging"),
-                    size,
-                    usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
-                    mapped_at_creation: false,
-                })
-            })?,
-        };
-        let mut encoder = self.encode(&mut state);
-        encoder.copy_buffer_to_buffer(&self.fault, 0, &staging, 0, FAULT_BYTES);
-        if let Some(buffer) = buffer.filter(|_| bytes > 0) {
-            encoder.copy_buffer_to_buffer(buffer, from as u64, &staging, FAULT_BYTES, bytes);
-        }
-        // What was recorded up to here is what this read can speak for.
-        let upto = state.serial;
-        self.submit(&mut state, encoder)?;
-        self.count(|c| c.downloads += 1);
-        drop(state);
-        let (sender, receiver) = oneshot_channel();
-        staging.map_async(wgpu::MapMode::Read, .., move |result| {
-            let _ = sender.send(result);
-        });
-        let (reader, driver) = (self.clone(), self.clone());
-        let skip = range.start - from;
-        let length = range.end - range.start;
-        let read = async move {
-            match receiver.receive().await {
-                Some(Ok(())) => {}
-                _ => {
-                    reader.sticky.check()?;
-                    return Err(Error::lost("read", "the device gave no answer; it may be lost"));
-                }
-            }
-            let (fault, bytes) = {
-                let view = staging
-                    .get_mapped_range(..)
-                    .map_err(|e| Error::internal("read", format!("mapped memory: {e}")))?;
-                let fault: Vec<u32> = bytemuck::pod_collect_to_vec(&view[..FAULT_BYTES as usize]);
-                let start = FAULT_BYTES as usize + skip;
-                (fault, view[start..start + length].to_vec())
-            };
-            staging.unmap();
-            {
-                let mut state = reader.state();
-                if state.staging.len() < 16 && staging.size() <= KEPT_STAGING {
-                    state.staging.push(staging);
-                }
-            }
-            if settle {
-                reader.settle(&fault, upto).await?;
-            }
-            Ok(bytes)
-        };
-        Ok(Pending::new(Box::pin(read), move |timeout| driver.wait(timeout)))
-    }
-
-    /// Looks at a fault word that was read: forgets what went well, reports and clears what did not.
-    async fn settle(self: &Arc<Self>, fault: &[u32], upto: u32) -> Result<()> {
-        let &[serial, position, ..] = fault else {
-            return Err(Error::internal("read", "the fault word is too short"));
-        };
-        if serial == u32::MAX {
-            let mut state = self.state();
-            state.watched.retain(|w| w.serial >= upto);
-            return state.owed.take().map_or(Ok(()), Err);
-        }
-        let (watched, later) = {
-            let mut state = self.state();
-            let at = state.watched.iter().position(|w| w.serial == serial);
-            let Some(at) = at else {
-                // Another read has reported it already; what this one holds is no better.
-                let known = state.reported.iter().find(|(s, _)| *s == serial);
-                return known.map_or(Ok(()), |(_, error)| Err(error.clone()));
-            };
-            let watched = state.watched.swap_remove(at);
-            // The word holds the first fault only: what was recorded after it is checked on the host.
-            let recorded = std::mem::take(&mut state.watched);
-            (watched, recorded.into_iter().filter(|w| w.serial > serial).collect::<Vec<_>>())
-        };
-        if let Err(error) = self.upload(&self.fault, 0, bytemuck::cast_slice(&NO_FAULT)) {
-            // Still pending: the next read reports it.
-            let mut state = self.state();
-            state.watched.extend(later);
-            state.watched.push(watched);
-            return Err(error);
-        }
-        let indices = self.indices(&watched.index).await?;
-        let value = indices.get(position as usize).copied().unwrap_or_default();
-        let error = watched.error(value, position as usize);
-        let mut owed = None;
-        for watched in &later {
-            let indices = self.indices(&watched.index).await?;
-            let bad = indices.iter().position(|&i| !(0..watched.limit as i64).contains(&i));
-            if let Some(at) = bad.filter(|_| owed.is_none()) {
-                owed = Some(watched.error(indices[at], at));
-            }
-        }
-        let mut state = self.state();
-        if let Some(owed) = owed {
-            state.owed.get_or_insert(owed);
-        }
-        state.reported.push_back((serial, error.clone()));
-        if state.reported.len() > MAX_REPORTED {
-            state.reported.pop_front();
-        }
-        Err(error)
-    }
-
-    /// All indices of an index operand, in row-major order.
-    fn indices(
-        self: &Arc<Self>,
-        index: &View,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Vec<i64>>> + Send>> {
-        let layout = index.layout;
-        let signed = index.dtype == DType::I32;
-        let read = raw("read", index).and_then(|buffer| {
-            self.download(Some((buffer, layout.offset * 4..layout.end() * 4)), false)
-        });
-        Box::pin(async move {
-            let words: Vec<u32> = bytemuck::pod_collect_to_vec(&read?.await?);
-            let word = |position: usize| {
-                let (mut rest, mut at) = (position, 0);
-                for axis in (0..layout.shape.rank()).rev() {
-                    at += rest % layout.shape[axis] * layout.strides[axis];
-                    rest /= layout.shape[axis];
-                }
-                let word = words.get(at).copied().unwrap_or(u32::MAX);
-                if signed { i64::from(word as i32) } else { i64::from(word) }
-            };
-            Ok((0..layout.numel()).map(word).collect())
-        })
-    }
-
-    /// Waits until everything recorded is done, and reports any fault.
-    pub fn sync(self: &Arc<Self>) -> Result<()> {
-        self.download(None, true)?.wait(wgrad_core::READ_TIMEOUT).map(|_| ())
-    }
-
     /// Gives the device up.
     pub fn destroy(&self) {
         self.sticky
@@ -596,6 +385,6 @@ impl Recorder {
     }
 }
 
-fn raw<'v>(op: &'static str, view: &'v View) -> Result<&'v wgpu::Buffer> {
+pub(crate) fn raw<'v>(op: &'static str, view: &'v View) -> Result<&'v wgpu::Buffer> {
     view.buf.downcast::<GpuBuf>().ok_or_else(|| foreign_buffer(op))?.raw()
 }

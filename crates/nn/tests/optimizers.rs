@@ -1,5 +1,9 @@
 //! Optimizers against numbers worked out by hand in f64, and their bad arguments.
 
+#[allow(dead_code, clippy::panic, reason = "the table serves other tests too")]
+#[path = "../../../tests/support/tolerance.rs"]
+mod tolerance;
+
 use wgrad_core::{Device, ErrorKind, Gradients, Result, Tensor};
 use wgrad_nn::{Adam, AdamW, Init, Layer, Linear, Mlp, Module, Optimizer, Parameter, Sgd, module};
 
@@ -34,7 +38,7 @@ fn compare(
             *x = rule(*x, x.powi(3), state, step);
         }
         for (got, want) in point.at.tensor()?.to_vec::<f32>()?.into_iter().zip(want) {
-            let near = (f64::from(got) - want).abs() <= 1e-5 * (1.0 + want.abs());
+            let near = tolerance::of("optimizer_steps").allows(f64::from(got), want);
             assert!(near, "step {step}: {got} instead of {want}");
         }
     }

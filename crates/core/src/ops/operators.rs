@@ -37,7 +37,8 @@ numbers! { f32 f64 i32 u32 }
 #[track_caller]
 #[allow(
     clippy::panic,
-    reason = "the documented panic of the operators; try_add and so on return errors"
+    reason = "an operator cannot return a Result: this documented panic is for mistakes in the program \
+              (shape, type, device), never for data or a device's state; try_add and so on return them"
 )]
 fn settle(result: Result<Tensor>, like: &Tensor) -> Tensor {
     let visible_on_host = |error: &Error| {
