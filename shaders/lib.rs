@@ -32,7 +32,7 @@ macro_rules! files {
 const KERNELS: &[(&str, &str)] = files!(
     "adam" "adam_advance" "arg_reduce" "cross_entropy_groups" "cross_entropy_lanes" "gather_rows"
     "generate" "map1" "map2" "map3" "matmul_tiled" "narrow_f16" "one_hot" "random" "random_advance"
-    "reduce_groups" "reduce_lanes" "scatter_rows" "sgd" "softmax_backward_groups"
+    "reduce_groups" "reduce_lanes" "roofline_copy" "roofline_multiply_add" "scatter_rows" "sgd" "softmax_backward_groups"
     "softmax_backward_lanes" "softmax_groups" "softmax_lanes" "widen_f16"
 );
 

@@ -21,7 +21,7 @@ pub use wgrad_core::{
 pub use wgrad_nn as nn;
 
 #[cfg(feature = "gpu")]
-pub use wgrad_gpu::{AdapterChoice, AdapterSummary, adapters, gpu, open};
+pub use wgrad_gpu::{AdapterChoice, AdapterSummary, Roofline, adapters, gpu, open, roofline};
 
 /// What most programs need.
 pub mod prelude {

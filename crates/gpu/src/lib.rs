@@ -11,6 +11,7 @@ mod memory;
 mod pipeline;
 mod readback;
 mod recorder;
+mod roofline;
 mod watch;
 
 pub use adapter::{AdapterChoice, AdapterSummary, adapters, help};
@@ -18,6 +19,7 @@ pub use caps::Caps;
 pub use kernels::{MatMulVariant, Tile};
 pub use pipeline::Checks;
 pub use recorder::Counts;
+pub use roofline::{Roofline, roofline};
 
 use launch::Operand;
 use memory::{GpuBuf, Pool};

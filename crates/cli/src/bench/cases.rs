@@ -1,0 +1,176 @@
+//! The cases: what is done, how much work it is, and how to do it once and wait for it.
+
+use wgrad::prelude::*;
+use wgrad::nn::Parameter;
+
+/// Does a case's work once, and returns when it is done.
+pub type Run = Box<dyn FnMut() -> Result<()>>;
+
+/// One case of the suite.
+pub struct Case {
+    pub name: &'static str,
+    pub what: &'static str,
+    /// Arithmetic operations, a multiply-add counting two.
+    pub flops: f64,
+    /// Bytes that must at least be read and written.
+    pub bytes: f64,
+    /// `None` for the one that needs fresh processes.
+    pub make: Option<fn(&Device) -> Result<Run>>,
+}
+
+const fn product(name: &'static str, n: f64, make: fn(&Device) -> Result<Run>) -> Case {
+    let what = "A B of square f32 matrices";
+    Case { name, what, flops: 2.0 * n * n * n, bytes: 12.0 * n * n, make: Some(make) }
+}
+
+/// Multiply-adds of a step count thrice, less the gradient that the input of the first layer does not need.
+const fn step_flops(batch: f64, sizes: &[f64]) -> f64 {
+    let (mut total, mut i) = (0.0, 0);
+    while i + 1 < sizes.len() {
+        let layer = 2.0 * batch * sizes[i] * sizes[i + 1];
+        total += layer * if i == 0 { 2.0 } else { 3.0 };
+        i += 1;
+    }
+    total
+}
+
+const ROWS: usize = 4096;
+const COLS: usize = 1024;
+const ELEMENTS: f64 = (ROWS * COLS) as f64;
+
+/// The suite, in the order of the table.
+pub const CASES: &[Case] = &[
+    product("matmul_256", 256.0, |d| matmul(256, d)),
+    product("matmul_512", 512.0, |d| matmul(512, d)),
+    product("matmul_1024", 1024.0, |d| matmul(1024, d)),
+    product("matmul_2048", 2048.0, |d| matmul(2048, d)),
+    Case {
+        name: "mlp_train_step",
+        what: "784-512-512-10, ReLU, batch 256, cross-entropy, SGD, loss read",
+        flops: step_flops(256.0, &[784.0, 512.0, 512.0, 10.0]),
+        bytes: 0.0,
+        make: Some(mlp_train_step),
+    },
+    Case {
+        name: "mlp_train_step_eager",
+        what: "the same, one operation after the other",
+        flops: step_flops(256.0, &[784.0, 512.0, 512.0, 10.0]),
+        bytes: 0.0,
+        make: Some(|d| eager_step(256, &[784, 512, 512, 10], d)),
+    },
+    Case {
+        name: "mlp_small_step",
+        what: "64-128-10, ReLU, batch 64, cross-entropy, SGD, loss read",
+        flops: step_flops(64.0, &[64.0, 128.0, 10.0]),
+        bytes: 0.0,
+        make: Some(|d| eager_step(64, &[64, 128, 10], d)),
+    },
+    Case {
+        name: "mlp_small_step_eager",
+        what: "the same, one operation after the other",
+        flops: step_flops(64.0, &[64.0, 128.0, 10.0]),
+        bytes: 0.0,
+        make: Some(|d| eager_step(64, &[64, 128, 10], d)),
+    },
+    Case {
+        name: "softmax_rows",
+        what: "softmax of 4096 x 1024 along the last axis",
+        flops: 0.0,
+        bytes: 8.0 * ELEMENTS,
+        make: Some(|d| on_rows(d, |x, _| x.softmax(1))),
+    },
+    Case {
+        name: "bias_add_relu",
+        what: "relu(x + b), 4096 x 1024 + 1024",
+        flops: 0.0,
+        bytes: 8.0 * ELEMENTS,
+        make: Some(|d| on_rows(d, |x, b| x.try_add(b)?.relu())),
+    },
+    Case {
+        name: "adamw_step",
+        what: "AdamW, 4 million parameters in 60 tensors",
+        flops: 0.0,
+        bytes: 28.0 * (TENSORS * EACH) as f64,
+        make: Some(adamw_step),
+    },
+    Case {
+        name: "first_step_ms",
+        what: "a fresh process from its start to the end of mlp_train_step, shader caches off",
+        flops: 0.0,
+        bytes: 0.0,
+        make: None,
+    },
+];
+
+/// Waits by reading one element.
+fn finish(y: &Tensor) -> Result<()> {
+    let mut one = y.clone();
+    for axis in 0..y.rank() {
+        one = one.slice(axis as isize, 0..1)?;
+    }
+    std::hint::black_box(one.item::<f32>()?);
+    Ok(())
+}
+
+fn uniform(shape: &[usize], device: &Device) -> Result<Tensor> {
+    Tensor::uniform(shape, -1.0, 1.0, device)
+}
+
+fn matmul(n: usize, device: &Device) -> Result<Run> {
+    let (a, b) = (uniform(&[n, n], device)?, uniform(&[n, n], device)?);
+    Ok(Box::new(move || finish(&a.matmul(&b)?)))
+}
+
+fn on_rows(device: &Device, f: fn(&Tensor, &Tensor) -> Result<Tensor>) -> Result<Run> {
+    let (x, b) = (uniform(&[ROWS, COLS], device)?, uniform(&[COLS], device)?);
+    Ok(Box::new(move || finish(&f(&x, &b)?)))
+}
+
+/// A batch of noise with labels.
+fn batch(rows: usize, sizes: &[usize], device: &Device) -> Result<(Tensor, Tensor)> {
+    let classes = sizes.last().copied().unwrap_or(1);
+    let labels: Vec<i32> = (0..rows).map(|i| (i * 7 % classes) as i32).collect();
+    let x: Vec<f32> = (0..rows * sizes[0]).map(|i| (i * 37 % 101) as f32 / 101.0).collect();
+    Ok((Tensor::from_vec(x, [rows, sizes[0]], device)?, Tensor::from_vec(labels, [rows], device)?))
+}
+
+fn eager_step(rows: usize, sizes: &[usize], device: &Device) -> Result<Run> {
+    let (x, labels) = batch(rows, sizes, device)?;
+    let model = Mlp::new(sizes, device)?;
+    let sgd = Sgd::new(&model, 0.01)?;
+    Ok(Box::new(move || {
+        let loss = model.forward(&x)?.cross_entropy(&labels)?;
+        sgd.step(&loss.backward()?)?;
+        std::hint::black_box(loss.item::<f32>()?);
+        Ok(())
+    }))
+}
+
+/// The large step, which `first_step_ms` uses too.
+pub fn mlp_train_step(device: &Device) -> Result<Run> {
+    eager_step(256, &[784, 512, 512, 10], device)
+}
+
+const TENSORS: usize = 60;
+const EACH: usize = 66_668;
+
+/// Parameters without a layer.
+struct Plain {
+    tensors: Vec<Parameter>,
+}
+wgrad::prelude::module!(Plain { tensors });
+
+fn adamw_step(device: &Device) -> Result<Run> {
+    let tensors = (0..TENSORS).map(|_| Parameter::new(&[EACH], vec![0.5; EACH]));
+    let model = Plain { tensors: tensors.collect::<Result<_>>()? }.on(device)?;
+    let adamw = AdamW::new(&model, 1e-3)?;
+    let mut loss = Tensor::scalar(0.0f32, device)?;
+    for parameter in &model.tensors {
+        loss = loss.try_add(&parameter.tensor()?.square()?.sum_all()?)?;
+    }
+    let gradients = loss.backward()?;
+    Ok(Box::new(move || {
+        adamw.step(&gradients)?;
+        finish(model.tensors[0].tensor()?)
+    }))
+}
