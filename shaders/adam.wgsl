@@ -2,7 +2,7 @@
 //
 //   p, g, m, v [count], contiguous; hyper [10] = rate, β₁, β₂, ε, decay, t, 1-β₁, 1-β₂, ln β₁, ln β₂
 //   bindings  0 params, 1 g (read), 2 hyper (read), 3 p, 4 m, 5 v (read and write), 9 fault
-//   launch    any number of workgroups of 64; a thread steps through vec4s by the size of the grid
+//   launch    any number of workgroups; a thread goes through vec4s as walk says
 //   numerics  1-βᵗ = -expm1(t ln β), by its series where it would cancel; nothing happens while a
 //             fault is pending
 //   source    Kingma and Ba 2015, arXiv:1412.6980; Loshchilov and Hutter 2019, arXiv:1711.05101
@@ -20,23 +20,31 @@ fn one_minus_exp(x: f32) -> f32 {
   return select(1.0 - exp(x), series, x > -0.5);
 }
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+@compute @workgroup_size(WG)
+fn main(
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
   if (halted()) { return; }
   let rate = hyper[0];
   let decay = hyper[4];
+  let beta = vec2(hyper[1], hyper[2]);
+  let rest = vec2(hyper[6], hyper[7]);
+  let epsilon = hyper[3];
   let t = hyper[5] + 1.0;
   let fix_m = 1.0 / one_minus_exp(t * hyper[8]);
   let fix_v = 1.0 / one_minus_exp(t * hyper[9]);
-  for (var i = id.x; i < params.count; i += groups.x * 64u) {
+  let turn = walk(params.count, group.x, groups.x, lane);
+  for (var i = turn.first; i < turn.end; i += turn.step) {
     let at = params.p_offset + i;
     var value = p[at];
     var slope = g[params.g_offset + i];
     if (params.decoupled == 1u) { value -= rate * decay * value; } else { slope += decay * value; }
-    let first = hyper[1] * m[params.m_offset + i] + hyper[6] * slope;
-    let second = hyper[2] * v[params.v_offset + i] + hyper[7] * slope * slope;
+    let first = beta.x * m[params.m_offset + i] + rest.x * slope;
+    let second = beta.y * v[params.v_offset + i] + rest.y * slope * slope;
     m[params.m_offset + i] = first;
     v[params.v_offset + i] = second;
-    p[at] = value - rate * (first * fix_m) / (sqrt(second * fix_v) + hyper[3]);
+    p[at] = value - rate * (first * fix_m) / (sqrt(second * fix_v) + epsilon);
   }
 }

@@ -2,7 +2,7 @@
 //
 //   table [rows, cols] at any strides, index [count]  ->  y [count, cols] contiguous
 //   bindings  0 params, 1 table (read), 2 index (read), 3 y (write), 9 fault
-//   launch    any number of workgroups of 64; a thread steps through elements by the size of the grid
+//   launch    any number of workgroups; see walk
 //   faults    an index outside 0..rows: that row of y is 0
 
 struct Params {
@@ -16,9 +16,14 @@ struct Params {
 @group(0) @binding(2) var<storage, read> index: array<u32>;
 @group(0) @binding(3) var<storage, read_write> y: array<elem>;
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-  for (var i = id.x; i < params.count; i += groups.x * 64u) {
+@compute @workgroup_size(WG)
+fn main(
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
+  let turn = walk(params.count, group.x, groups.x, lane);
+  for (var i = turn.first; i < turn.end; i += turn.step) {
     let position = i / params.cols;
     let row = index[params.index_offset + index_at(position)];
     var value = elem(0);

@@ -2,7 +2,7 @@
 //
 //   y view of any strides, innermost first
 //   bindings  0 params, 1 y (write)
-//   launch    any number of workgroups of 64; a thread steps through elements by the size of the grid
+//   launch    any number of workgroups; see walk
 //   numerics  one product and one sum per element, so errors do not add up
 
 struct Params {
@@ -12,9 +12,14 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> y: array<elem>;
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-  for (var i = id.x; i < params.count; i += groups.x * 64u) {
+@compute @workgroup_size(WG)
+fn main(
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
+  let turn = walk(params.count, group.x, groups.x, lane);
+  for (var i = turn.first; i < turn.end; i += turn.step) {
     let at = params.offset + strided(i, RANK, params.shape, params.strides);
     y[at] = bitcast<elem>(params.start) + elem(i) * bitcast<elem>(params.step);
   }

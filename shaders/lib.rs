@@ -20,6 +20,8 @@ pub struct Kernel {
     pub values: Vec<(&'static str, u32)>,
     /// Functions given as text.
     pub functions: Vec<&'static str>,
+    /// Text made for this kernel alone.
+    pub made: String,
 }
 
 macro_rules! files {
@@ -38,6 +40,7 @@ const KERNELS: &[(&str, &str)] = files!(
 
 /// Kernels that must be unrolled and are therefore templates.
 const TEMPLATES: &[(&str, &str)] = &[
+    ("map_chain", include_str!("map_chain.wgsl.jinja")),
     ("matmul_lanes", include_str!("matmul_lanes.wgsl.jinja")),
     ("matmul_registers", include_str!("matmul_registers.wgsl.jinja")),
 ];
@@ -66,6 +69,7 @@ const PARTS: &[(&str, &str)] = &[
     ("sigmoid", include_str!("lib/sigmoid.wgsl")),
     ("tanh", include_str!("lib/tanh.wgsl")),
     ("unguarded", include_str!("lib/unguarded.wgsl")),
+    ("walk", include_str!("lib/walk.wgsl")),
     ("watch", include_str!("lib/watch.wgsl")),
 ];
 
@@ -108,6 +112,7 @@ pub fn source(kernel: &Kernel) -> Result<String, String> {
         text.push_str(function);
         text.push('\n');
     }
+    text.push_str(&kernel.made);
     for part in &kernel.parts {
         text.push_str(find(PARTS, part).ok_or_else(|| format!("there is no part {part:?}"))?);
     }

@@ -2,7 +2,7 @@
 //
 //   a, b, c, y  views of equal shape, broadcast by stride 0; sizes and strides innermost first
 //   bindings  0 params, 1 a (read), 2 b (read), 3 c (read), 4 y (write)
-//   launch    any number of workgroups of 64; a thread steps through elements by the size of the grid
+//   launch    any number of workgroups; see walk
 //   types     elem_* is what apply sees, slot_* how it lies in memory: both scalar, or vec4 along the
 //             innermost axis, where a slot that stays scalar is spread over the four
 //   numerics  those of apply; no arithmetic here
@@ -25,11 +25,15 @@ struct Params {
 @group(0) @binding(3) var<storage, read> c: array<slot_c>;
 @group(0) @binding(4) var<storage, read_write> y: array<elem_y>;
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+@compute @workgroup_size(WG)
+fn main(
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
   if (halted()) { return; }
-  let step = groups.x * 64u;
-  for (var i = id.x; i < params.count; i += step) {
+  let turn = walk(params.count, group.x, groups.x, lane);
+  for (var i = turn.first; i < turn.end; i += turn.step) {
     var at = params.offsets;
     var rest = i;
     for (var axis = 0u; axis < RANK - 1u; axis++) {

@@ -32,11 +32,16 @@ fn half(bits: u32) -> u32 {
   return sign | (kept + up);
 }
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+@compute @workgroup_size(WG)
+fn main(
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
   if (halted()) { return; }
   let words = (params.count + 1u) / 2u;
-  for (var word = id.x; word < words; word += groups.x * 64u) {
+  let turn = walk(words, group.x, groups.x, lane);
+  for (var word = turn.first; word < turn.end; word += turn.step) {
     let i = word * 2u;
     var packed = half(x[params.x_offset + i]);
     // The other half of the last word may be another element's: it stays.

@@ -2,7 +2,7 @@
 //
 //   index [count / classes]  ->  y [count / classes, classes] contiguous
 //   bindings  0 params, 1 index (read), 2 y (write), 9 fault
-//   launch    any number of workgroups of 64; a thread steps through elements by the size of the grid
+//   launch    any number of workgroups; see walk
 //   faults    an index outside 0..classes: that row of y is 0
 
 struct Params {
@@ -15,9 +15,14 @@ struct Params {
 @group(0) @binding(1) var<storage, read> index: array<u32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-  for (var i = id.x; i < params.count; i += groups.x * 64u) {
+@compute @workgroup_size(WG)
+fn main(
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
+  let turn = walk(params.count, group.x, groups.x, lane);
+  for (var i = turn.first; i < turn.end; i += turn.step) {
     let position = i / params.classes;
     let hot = index[params.index_offset + index_at(position)];
     let good = legal(hot, params.classes, position, params.serial);

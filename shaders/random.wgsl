@@ -32,10 +32,15 @@ fn pair(a: u32, b: u32) -> vec2<f32> {
   return sqrt(-2.0 * log(1.0 - unit(a))) * circle(unit(b));
 }
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+@compute @workgroup_size(WG)
+fn main(
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
   let blocks = (params.count + 3u) / 4u;
-  for (var block = id.x; block < blocks; block += groups.x * 64u) {
+  let turn = walk(blocks, group.x, groups.x, lane);
+  for (var block = turn.first; block < turn.end; block += turn.step) {
     let low = state[2] + block;
     let high = state[3] + select(0u, 1u, low < block);
     let bits = philox(vec4(low, high, 0u, 0u), vec2(state[0], state[1]));

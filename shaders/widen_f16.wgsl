@@ -2,7 +2,7 @@
 //
 //   x view of halves, sizes and strides innermost first  ->  y [count] f32, contiguous
 //   bindings  0 params, 1 x (read), 2 y (write)
-//   launch    any number of workgroups of 64; a thread steps through elements by the size of the grid
+//   launch    any number of workgroups; see walk
 //   numerics  exact
 
 struct Params {
@@ -13,9 +13,14 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<u32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-  for (var i = id.x; i < params.count; i += groups.x * 64u) {
+@compute @workgroup_size(WG)
+fn main(
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
+  let turn = walk(params.count, group.x, groups.x, lane);
+  for (var i = turn.first; i < turn.end; i += turn.step) {
     let at = params.x_offset + strided(i, RANK, params.shape, params.strides);
     let two = unpack2x16float(x[at / 2u]);
     y[params.y_offset + i] = select(two.x, two.y, (at & 1u) == 1u);

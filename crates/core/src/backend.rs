@@ -1,6 +1,6 @@
 //! What a device must be able to do. The CPU backend lives in [`crate::cpu`], the GPU one in its own crate.
 
-use crate::{DType, Error, Layout, Op, Result};
+use crate::{DType, Error, Layout, Op, Plan, Result, Trace};
 use std::{
     any::Any,
     cell::Cell,
@@ -178,6 +178,16 @@ impl Buf {
         self.inner.clone().downcast().ok()
     }
 
+    /// What tells it from all other memory that is alive.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.inner).cast::<()>().addr()
+    }
+
+    /// Whether there is another handle to it.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.inner) > 1
+    }
+
     /// Whether both are the same memory.
     pub fn same(&self, other: &Buf) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
@@ -304,6 +314,8 @@ pub trait Backend: Send + Sync {
     fn download(&self, src: &Buf, range: Range<usize>) -> Result<Pending>;
     /// Runs one operation; outputs may alias inputs only where [`Op::in_place`].
     fn run(&self, op: &Op, ins: &[View], outs: &[View]) -> Result<()>;
+    /// Prepares a recorded step, so that it can be run again and again.
+    fn plan(&self, trace: &Trace) -> Result<Box<dyn Plan>>;
     /// Returns once everything run so far is done, and reports any fault.
     fn sync(&self) -> Result<()>;
     /// Bytes in use.

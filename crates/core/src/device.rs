@@ -1,10 +1,12 @@
 //! A device: a backend with an identity, and its stream of random numbers.
 
 use crate::{
-    Backend, Buf, DType, DeviceInfo, Error, Layout, MemoryReport, Result, Role, Shape, View, cpu,
+    Backend, Buf, DType, DeviceInfo, Error, Layout, MemoryReport, Op, Pending, Result, Role, Shape,
+    View, cpu, step::recording,
 };
 use std::{
     fmt,
+    ops::Range,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -50,6 +52,41 @@ impl Device {
         &*self.0.backend
     }
 
+    /// Memory on this device, or in the step that this thread records.
+    pub(crate) fn alloc(&self, op: &'static str, bytes: usize, role: Role) -> Result<Buf> {
+        recording::alloc(self, op, bytes, role).unwrap_or_else(|| self.backend().alloc(bytes, role))
+    }
+
+    /// Runs an operation, or notes it in the step that this thread records.
+    pub(crate) fn run(&self, op: &Op, ins: &[View], outs: &[View]) -> Result<()> {
+        recording::note(self, op, ins, outs).unwrap_or_else(|| {
+            for view in ins.iter().chain(outs) {
+                recording::must_exist(op.name(), &view.buf)?;
+            }
+            self.backend().run(op, ins, outs)
+        })
+    }
+
+    /// Writes bytes, ordered after everything run so far.
+    #[track_caller]
+    pub(crate) fn upload(&self, op: &'static str, to: &Buf, at: usize, bytes: &[u8]) -> Result<()> {
+        recording::forbid(op, "upload before it, and capture the tensor or give it as an input")?;
+        recording::must_exist(op, to)?;
+        self.backend().upload(to, at, bytes)
+    }
+
+    /// Reads bytes as they are after everything run so far.
+    #[track_caller]
+    pub(crate) fn download(
+        &self,
+        op: &'static str,
+        from: &Buf,
+        range: Range<usize>,
+    ) -> Result<Pending> {
+        recording::forbid(op, "return the tensor from the step's closure and read it afterwards")?;
+        self.backend().download(from, range)
+    }
+
     /// Waits until everything run so far is done, and reports any fault.
     pub fn sync(&self) -> Result<()> {
         self.backend().sync()
@@ -68,26 +105,23 @@ impl Device {
     /// Starts this device's stream of random numbers anew: the same seed gives the same numbers on
     /// every device.
     pub fn seed(&self, seed: u64) -> Result<()> {
-        self.with_random(|backend, state| {
-            backend.upload(state, 0, bytemuck::cast_slice(&seed_state(seed)))
+        self.with_random(|device, state| {
+            device.upload("seed", state, 0, bytemuck::cast_slice(&seed_state(seed)))
         })
     }
 
     /// Runs `f` on the random state, which it may read and advance; one caller at a time.
-    pub(crate) fn with_random<T>(
-        &self,
-        f: impl FnOnce(&dyn Backend, &Buf) -> Result<T>,
-    ) -> Result<T> {
+    pub(crate) fn with_random<T>(&self, f: impl FnOnce(&Device, &Buf) -> Result<T>) -> Result<T> {
         let mut slot = self.0.random.lock().unwrap_or_else(PoisonError::into_inner);
         let state = match &mut *slot {
             Some(state) => state,
             empty => {
                 let state = self.backend().alloc(16, Role::Scratch)?;
-                self.backend().upload(&state, 0, bytemuck::cast_slice(&seed_state(0)))?;
+                self.upload("seed", &state, 0, bytemuck::cast_slice(&seed_state(0)))?;
                 empty.insert(state)
             }
         };
-        f(self.backend(), state)
+        f(self, state)
     }
 
     /// The random state as an operand.

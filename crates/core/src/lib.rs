@@ -15,6 +15,7 @@ pub mod ops;
 mod parameters;
 pub mod philox;
 mod shape;
+mod step;
 mod storage;
 mod tensor;
 
@@ -32,6 +33,7 @@ pub use op::{Meta, Op};
 pub use ops::operators::Operand;
 pub use parameters::FlatParameters;
 pub use shape::{MAX_RANK, Shape};
+pub use step::{Call, Place, Plan, PlanReport, Sharing, Source, Step, Trace, Value};
 pub use storage::Storage;
 pub use tensor::{Read, Tensor};
 

@@ -64,7 +64,7 @@ impl FlatParameters {
         let meta = Meta { shape: total, dtype: DType::F32 };
         let values = Tensor::empty("parameters", meta, device, Role::Parameters)?;
         if !all.is_empty() {
-            device.backend().upload(values.storage()?.buf(), 0, bytemuck::cast_slice(&all))?;
+            device.upload("parameters", values.storage()?.buf(), 0, bytemuck::cast_slice(&all))?;
         }
         let at = Location::caller();
         let count = shapes.len();

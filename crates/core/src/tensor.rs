@@ -55,7 +55,7 @@ impl Tensor {
             Tensor::empty("from_vec", Meta { shape, dtype: T::DTYPE }, device, Role::Activations)?;
         if !data.is_empty() {
             let stored: Vec<T::Stored> = data.iter().map(|&x| x.store()).collect();
-            device.backend().upload(tensor.storage()?.buf(), 0, bytemuck::cast_slice(&stored))?;
+            device.upload("from_vec", tensor.storage()?.buf(), 0, bytemuck::cast_slice(&stored))?;
         }
         Ok(tensor)
     }
@@ -81,14 +81,20 @@ impl Tensor {
             ));
         }
         let (bytes, at) = (meta.shape.numel() * meta.dtype.size(), Location::caller());
-        let buf = device.backend().alloc(bytes, role).map_err(|e| e.at(at))?;
-        Ok(Tensor(Arc::new(Inner {
-            storage: Ok(Arc::new(Storage::new(buf))),
-            layout: Layout::contiguous(meta.shape),
-            dtype: meta.dtype,
-            device: device.clone(),
-            edge: None,
-        })))
+        let buf = device.alloc(op, bytes, role).map_err(|e| e.at(at))?;
+        let layout = Layout::contiguous(meta.shape);
+        Ok(Tensor::with_storage(Storage::new(buf), layout, meta.dtype, device))
+    }
+
+    /// A tensor over memory, outside any graph.
+    pub(crate) fn with_storage(
+        storage: Storage,
+        layout: Layout,
+        dtype: DType,
+        device: &Device,
+    ) -> Tensor {
+        let storage = Ok(Arc::new(storage));
+        Tensor(Arc::new(Inner { storage, layout, dtype, device: device.clone(), edge: None }))
     }
 
     /// A tensor whose making failed; the next fallible call on it returns `error`.
@@ -180,7 +186,7 @@ impl Tensor {
                 format!("the tensor holds {}, asked for {}; cast first", self.dtype(), T::DTYPE),
             ));
         }
-        self.storage()?;
+        crate::step::recording::must_exist("to_vec", self.storage()?.buf())?;
         let at = Location::caller();
         if self.numel() == 0 {
             return Ok(Read { pending: Pending::ready(Vec::new()), at, _type: Default::default() });
@@ -194,7 +200,7 @@ impl Tensor {
         let start = flat.0.layout.offset * size;
         let range = start..start + flat.numel() * size;
         let pending =
-            self.device().backend().download(flat.storage()?.buf(), range).map_err(|e| e.at(at))?;
+            self.device().download("to_vec", flat.storage()?.buf(), range).map_err(|e| e.at(at))?;
         Ok(Read { pending, at, _type: Default::default() })
     }
 
@@ -315,7 +321,9 @@ impl Tensor {
         crate::backend::set_caller(Location::caller());
         Tensor::execute(&op, ins, &outs).map_err(|e| e.at(at))?;
         for out in &outs {
-            out.storage()?.bump();
+            let storage = out.storage()?;
+            storage.bump();
+            crate::step::recording::note_change(storage);
         }
         Ok(())
     }
@@ -333,7 +341,7 @@ impl Tensor {
             .collect()
         };
         let (ins, outs) = (views(&mut ins.iter().copied())?, views(&mut outs.iter())?);
-        first.device().backend().run(op, &ins, &outs)
+        first.device().run(op, &ins, &outs)
     }
 
     /// The same memory under another layout, noted in the graph as `op`.

@@ -9,6 +9,7 @@ pub mod kernels;
 pub mod launch;
 mod memory;
 mod pipeline;
+mod plan;
 mod readback;
 mod recorder;
 mod roofline;
@@ -26,8 +27,8 @@ use memory::{GpuBuf, Pool};
 use recorder::Recorder;
 use std::{any::Any, ops::Range, panic::Location, sync::Arc};
 use wgrad_core::{
-    Backend, Buf, DType, Device, DeviceInfo, Layout, MemoryReport, Op, Pending, Result, Role, View,
-    foreign_buffer, ops::copy::Copy,
+    Backend, Buf, DType, Device, DeviceInfo, Layout, MemoryReport, Op, Pending, Plan, Result, Role,
+    Trace, View, foreign_buffer, ops::copy::Copy,
 };
 use wgrad_shaders::Kernel;
 
@@ -179,6 +180,10 @@ impl Backend for Gpu {
             |views: &[View]| -> Vec<Operand> { views.iter().map(Self::operand).collect() };
         let program = kernels::lower(op, &operands(&ins), &operands(outs), &self.caps)?;
         self.recorder.record(op.name(), &program, &ins, outs)
+    }
+
+    fn plan(&self, trace: &Trace) -> Result<Box<dyn Plan>> {
+        plan::plan(self, trace)
     }
 
     fn sync(&self) -> Result<()> {

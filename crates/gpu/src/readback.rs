@@ -40,7 +40,7 @@ impl Recorder {
                 })
             })?,
         };
-        let mut encoder = self.encode(&mut state);
+        let mut encoder = self.take_encoder(&mut state);
         encoder.copy_buffer_to_buffer(&self.fault, 0, &staging, 0, FAULT_BYTES);
         if let Some(buffer) = buffer.filter(|_| bytes > 0) {
             encoder.copy_buffer_to_buffer(buffer, from as u64, &staging, FAULT_BYTES, bytes);

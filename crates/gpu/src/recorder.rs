@@ -35,8 +35,14 @@ struct Recorded {
 #[derive(Default)]
 pub(crate) struct State {
     launches: Vec<Recorded>,
+    /// Parameters of all launches since the last submit.
     params: Vec<u8>,
-    work: u64,
+    /// Estimated work since the last submit.
+    pub work: u64,
+    /// What was encoded since the last submit.
+    encoder: Option<wgpu::CommandEncoder>,
+    /// How many submits there were.
+    pub submits: u64,
     pub watch: WatchList,
     /// Bytes written since the last submit: wgpu holds them twice until one is done.
     uploaded: usize,
@@ -185,7 +191,7 @@ impl Recorder {
             .collect::<Result<_>>()?;
         let mut state = self.state();
         for (launch, pipeline) in program.launches.iter().zip(pipelines) {
-            let full = state.launches.len() >= MAX_LAUNCHES
+            let full = state.params.len() >= MAX_LAUNCHES * PARAMS_BYTES as usize
                 || (state.work > 0 && state.work.saturating_add(launch.work) > self.max_work);
             if full {
                 self.flush(&mut state)?;
@@ -194,14 +200,7 @@ impl Recorder {
         }
         let check = program.launches.iter().any(|l| l.watch.is_some()) && state.watch.is_full();
         drop(state);
-        if check && let Err(error) = self.sync() {
-            if error.kind() != ErrorKind::Index {
-                return Err(error);
-            }
-            // Not this operation's fault: whoever reads next hears of it.
-            self.state().watch.owe(error);
-        }
-        Ok(())
+        if check { self.check_watched() } else { Ok(()) }
     }
 
     #[allow(
@@ -218,50 +217,24 @@ impl Recorder {
         outs: &[View],
         scratch: &[Arc<GpuBuf>],
     ) -> Result<()> {
-        let mut words = launch.params.clone();
-        if let Some(watch) = launch.watch {
-            words[watch.serial_word] = state.watch.add(op, ins[watch.input].clone(), watch.limit);
-        }
         let params_at = state.params.len();
-        state.params.extend_from_slice(bytemuck::cast_slice(&words));
-        if state.params.len() > params_at + PARAMS_BYTES as usize {
+        if launch.params.len() * 4 > PARAMS_BYTES as usize {
             return Err(Error::internal(op, "a kernel's parameters are too long"));
         }
+        let group = self.bind(launch, &pipeline, &self.arena, |slot| match slot {
+            Slot::In(i) => raw(op, &ins[i]),
+            Slot::Out(i) => raw(op, &outs[i]),
+            Slot::Scratch(i) => scratch[i].raw(),
+            Slot::Fault | Slot::Zeros => Err(Error::internal(op, "not an operand")),
+        })?;
+        let mut words = launch.params.clone();
+        if let Some(watch) = launch.watch {
+            let (at, index) = (wgrad_core::caller(), ins[watch.input].clone());
+            words[watch.serial_word] = state.watch.add(op, at, index, watch.limit);
+        }
+        state.params.extend_from_slice(bytemuck::cast_slice(&words));
         state.params.resize(params_at + PARAMS_BYTES as usize, 0);
-        let mut entries = vec![wgpu::BindGroupEntry {
-            binding: 0,
-            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer: &self.arena,
-                offset: 0,
-                size: wgpu::BufferSize::new(PARAMS_BYTES),
-            }),
-        }];
-        for binding in &launch.bindings {
-            let buffer = match binding.slot {
-                Slot::In(i) => raw(op, &ins[i])?,
-                Slot::Out(i) => raw(op, &outs[i])?,
-                Slot::Scratch(i) => scratch[i].raw()?,
-                Slot::Fault => &self.fault,
-                Slot::Zeros => &self.zeros,
-            };
-            let shown = buffer.size().min(self.caps.max_binding & !3);
-            entries.push(wgpu::BindGroupEntry {
-                binding: binding.at,
-                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer,
-                    offset: 0,
-                    size: wgpu::BufferSize::new(shown),
-                }),
-            });
-        }
-        let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(launch.kernel.name),
-            layout: &pipeline.layout,
-            entries: &entries,
-        });
-        if let Some(heard) = &mut *self.listener.lock().unwrap_or_else(PoisonError::into_inner) {
-            heard.push(launch.kernel.clone());
-        }
+        self.ran(std::slice::from_ref(&launch.kernel));
         state.launches.push(Recorded {
             pipeline,
             group,
@@ -269,47 +242,122 @@ impl Recorder {
             grid: launch.grid,
         });
         state.work = state.work.saturating_add(launch.work);
-        self.count(|c| c.dispatches += 1);
         Ok(())
     }
 
+    /// The bind group of a launch: its parameters in `params`, by dynamic offset, and what `buffer` says its
+    /// operands are.
+    pub fn bind<'b>(
+        &'b self,
+        launch: &Launch,
+        pipeline: &Pipeline,
+        params: &'b wgpu::Buffer,
+        buffer: impl Fn(Slot) -> Result<&'b wgpu::Buffer>,
+    ) -> Result<wgpu::BindGroup> {
+        let entry = |binding, buffer, size| wgpu::BindGroupEntry {
+            binding,
+            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer,
+                offset: 0,
+                size: wgpu::BufferSize::new(size),
+            }),
+        };
+        let mut entries = vec![entry(0, params, PARAMS_BYTES)];
+        for binding in &launch.bindings {
+            let buffer = match binding.slot {
+                Slot::Fault => &self.fault,
+                Slot::Zeros => &self.zeros,
+                operand => buffer(operand)?,
+            };
+            let shown = buffer.size().min(self.caps.max_binding & !3);
+            entries.push(entry(binding.at, buffer, shown));
+        }
+        Ok(self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(launch.kernel.name),
+            layout: &pipeline.layout,
+            entries: &entries,
+        }))
+    }
+
+    /// Counts kernels that were recorded, and tells them to who listens.
+    pub fn ran(&self, kernels: &[wgrad_shaders::Kernel]) {
+        if let Some(heard) = &mut *self.listener.lock().unwrap_or_else(PoisonError::into_inner) {
+            heard.extend_from_slice(kernels);
+        }
+        self.count(|c| c.dispatches += kernels.len() as u64);
+    }
+
     /// Submits what is recorded.
-    fn flush(&self, state: &mut State) -> Result<()> {
-        if state.launches.is_empty() { Ok(()) } else { self.submit_now(state) }
+    pub fn flush(&self, state: &mut State) -> Result<()> {
+        if state.launches.is_empty() && state.encoder.is_none() {
+            return Ok(());
+        }
+        self.submit_now(state)
     }
 
     /// Submits what is recorded and what was written, even if no launch is.
     fn submit_now(&self, state: &mut State) -> Result<()> {
-        let encoder = self.encode(state);
+        let encoder = self.take_encoder(state);
         self.submit(state, encoder)
     }
 
-    pub fn encode(&self, state: &mut State) -> wgpu::CommandEncoder {
-        let mut encoder = self
-            .device
-            .create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("wgrad") });
-        if !state.launches.is_empty() {
-            // Written before the next submit runs and after all earlier ones: the arena can be reused.
-            self.queue.write_buffer(&self.arena, 0, &state.params);
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                label: Some("wgrad"),
-                timestamp_writes: None,
+    /// The encoder of what was recorded since the last submit, all launches in it.
+    pub fn take_encoder(&self, state: &mut State) -> wgpu::CommandEncoder {
+        self.gather(state);
+        state.encoder.take().unwrap_or_else(|| self.new_encoder())
+    }
+
+    fn new_encoder(&self) -> wgpu::CommandEncoder {
+        self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("wgrad") })
+    }
+
+    /// Encodes the gathered launches as one pass.
+    pub fn gather(&self, state: &mut State) {
+        let launches = std::mem::take(&mut state.launches);
+        if !launches.is_empty() {
+            self.pass(state, 0, |pass| {
+                for launch in &launches {
+                    pass.set_pipeline(&launch.pipeline.raw);
+                    pass.set_bind_group(0, &launch.group, &[launch.params_at]);
+                    pass.dispatch_workgroups(launch.grid[0], launch.grid[1], 1);
+                }
             });
-            for launch in &state.launches {
-                pass.set_pipeline(&launch.pipeline.raw);
-                pass.set_bind_group(0, &launch.group, &[launch.params_at]);
-                pass.dispatch_workgroups(launch.grid[0], launch.grid[1], 1);
-            }
         }
-        state.launches.clear();
-        state.params.clear();
-        state.work = 0;
-        encoder
+    }
+
+    /// Encodes a pass with so much work beyond what was counted before.
+    pub fn pass(&self, state: &mut State, work: u64, f: impl FnOnce(&mut wgpu::ComputePass)) {
+        state.work = state.work.saturating_add(work);
+        let encoder = state.encoder.get_or_insert_with(|| self.new_encoder());
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("wgrad"),
+            timestamp_writes: None,
+        });
+        f(&mut pass);
+    }
+
+    /// Encodes a copy; all launches recorded before must have been gathered.
+    pub fn copy(
+        &self,
+        state: &mut State,
+        (from, from_at): (&wgpu::Buffer, u64),
+        (to, to_at): (&wgpu::Buffer, u64),
+        bytes: u64,
+    ) {
+        let encoder = state.encoder.get_or_insert_with(|| self.new_encoder());
+        encoder.copy_buffer_to_buffer(from, from_at, to, to_at, bytes);
     }
 
     pub fn submit(&self, state: &mut State, encoder: wgpu::CommandEncoder) -> Result<()> {
+        if !state.params.is_empty() {
+            // Written before this submit runs and after all earlier ones: the arena can be reused.
+            self.queue.write_buffer(&self.arena, 0, &state.params);
+            state.params.clear();
+        }
         let index = self.queue.submit([encoder.finish()]);
+        state.work = 0;
         state.uploaded = 0;
+        state.submits += 1;
         self.count(|c| c.submits += 1);
         state.in_flight.push_back(index);
         if state.in_flight.len() > MAX_IN_FLIGHT
@@ -321,6 +369,43 @@ impl Recorder {
             })?;
         }
         self.sticky.check()
+    }
+
+    /// A uniform buffer, for the parameters of a plan.
+    pub fn uniform(&self, bytes: u64) -> Result<wgpu::Buffer> {
+        scoped(&self.device, "plan", || {
+            self.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("wgrad plan"),
+                size: bytes,
+                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        })
+    }
+
+    /// Writes bytes to a buffer that nothing recorded uses.
+    pub fn write_at(&self, to: &wgpu::Buffer, at: u64, bytes: &[u8]) {
+        self.queue.write_buffer(to, at, bytes);
+    }
+
+    pub fn pipeline(&self, launch: &Launch) -> Result<Arc<Pipeline>> {
+        self.pipelines.get(launch, &self.caps)
+    }
+
+    pub fn max_work(&self) -> u64 {
+        self.max_work
+    }
+
+    /// Looks whether watched indices were legal; a fault found here is told by the next read.
+    pub fn check_watched(self: &Arc<Self>) -> Result<()> {
+        match self.sync() {
+            Err(error) if error.kind() == ErrorKind::Index => {
+                // Not this operation's fault: whoever reads next hears of it.
+                self.state().watch.owe(error);
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     fn poll(&self, how: wgpu::PollType) -> Result<()> {

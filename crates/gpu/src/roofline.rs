@@ -61,7 +61,7 @@ fn array(gpu: &Gpu, count: usize) -> Result<View> {
 
 fn copy(count: usize, caps: &Caps) -> Program {
     let kernel = Kernel { name: "roofline_copy", ..Kernel::default() };
-    let launch = Launch::new(kernel, crate::kernels::grid(count, 0, caps), count as u64 * 4)
+    let launch = crate::kernels::walk(kernel, count, 0, count as u64 * 4, caps)
         .params([word(count)])
         .read(1, Slot::In(0))
         .write(2, Slot::Out(0));

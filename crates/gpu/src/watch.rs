@@ -45,9 +45,15 @@ pub(crate) struct WatchList {
 
 impl WatchList {
     /// Remembers a launch; the result is its serial number.
-    pub fn add(&mut self, op: &'static str, index: View, limit: usize) -> u32 {
+    pub fn add(
+        &mut self,
+        op: &'static str,
+        at: Option<&'static Location<'static>>,
+        index: View,
+        limit: usize,
+    ) -> u32 {
         let serial = self.serial;
-        self.watched.push(Watched { serial, op, at: wgrad_core::caller(), index, limit });
+        self.watched.push(Watched { serial, op, at, index, limit });
         self.serial += 1;
         serial
     }

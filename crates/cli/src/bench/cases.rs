@@ -1,7 +1,7 @@
 //! The cases: what is done, how much work it is, and how to do it once and wait for it.
 
-use wgrad::prelude::*;
 use wgrad::nn::Parameter;
+use wgrad::prelude::*;
 
 /// Does a case's work once, and returns when it is done.
 pub type Run = Box<dyn FnMut() -> Result<()>>;
@@ -63,7 +63,7 @@ pub const CASES: &[Case] = &[
         what: "64-128-10, ReLU, batch 64, cross-entropy, SGD, loss read",
         flops: step_flops(64.0, &[64.0, 128.0, 10.0]),
         bytes: 0.0,
-        make: Some(|d| eager_step(64, &[64, 128, 10], d)),
+        make: Some(|d| recorded_step(64, &[64, 128, 10], d)),
     },
     Case {
         name: "mlp_small_step_eager",
@@ -82,6 +82,13 @@ pub const CASES: &[Case] = &[
     Case {
         name: "bias_add_relu",
         what: "relu(x + b), 4096 x 1024 + 1024",
+        flops: 0.0,
+        bytes: 8.0 * ELEMENTS,
+        make: Some(bias_add_relu),
+    },
+    Case {
+        name: "bias_add_relu_eager",
+        what: "the same in two operations",
         flops: 0.0,
         bytes: 8.0 * ELEMENTS,
         make: Some(|d| on_rows(d, |x, b| x.try_add(b)?.relu())),
@@ -126,6 +133,13 @@ fn on_rows(device: &Device, f: fn(&Tensor, &Tensor) -> Result<Tensor>) -> Result
     Ok(Box::new(move || finish(&f(&x, &b)?)))
 }
 
+/// Recorded once, so that both operations become one kernel; x is captured and not copied at each run.
+fn bias_add_relu(device: &Device) -> Result<Run> {
+    let (x, b) = (uniform(&[ROWS, COLS], device)?, uniform(&[COLS], device)?);
+    let step = Step::new(device, move |_| Ok(vec![x.try_add(&b)?.relu()?]));
+    Ok(Box::new(move || finish(&step.run(&[])?[0])))
+}
+
 /// A batch of noise with labels.
 fn batch(rows: usize, sizes: &[usize], device: &Device) -> Result<(Tensor, Tensor)> {
     let classes = sizes.last().copied().unwrap_or(1);
@@ -146,9 +160,25 @@ fn eager_step(rows: usize, sizes: &[usize], device: &Device) -> Result<Run> {
     }))
 }
 
+fn recorded_step(rows: usize, sizes: &[usize], device: &Device) -> Result<Run> {
+    let (x, labels) = batch(rows, sizes, device)?;
+    let model = Mlp::new(sizes, device)?;
+    let sgd = Sgd::new(&model, 0.01)?;
+    let step = Step::new(device, move |batch| {
+        let loss = model.forward(&batch[0])?.cross_entropy(&batch[1])?;
+        sgd.step(&loss.backward()?)?;
+        Ok(vec![loss])
+    });
+    log::info!("step {sizes:?}: {}", step.report(&[&x, &labels])?);
+    Ok(Box::new(move || {
+        std::hint::black_box(step.run(&[&x, &labels])?[0].item::<f32>()?);
+        Ok(())
+    }))
+}
+
 /// The large step, which `first_step_ms` uses too.
 pub fn mlp_train_step(device: &Device) -> Result<Run> {
-    eager_step(256, &[784, 512, 512, 10], device)
+    recorded_step(256, &[784, 512, 512, 10], device)
 }
 
 const TENSORS: usize = 60;

@@ -131,6 +131,14 @@ impl CpuBuf {
         bytemuck::cast_slice::<u64, u8>(&self.read().words)[range].to_vec()
     }
 
+    /// Copies bytes of this buffer, which is another one, to byte `at` of `to`; both ranges lie inside.
+    pub fn copy_to(&self, range: Range<usize>, to: &CpuBuf, at: usize) {
+        let (from, mut to) = (self.read(), to.write());
+        let from = &bytemuck::cast_slice::<u64, u8>(&from.words)[range];
+        bytemuck::cast_slice_mut::<u64, u8>(&mut to.words)[at..at + from.len()]
+            .copy_from_slice(from);
+    }
+
     /// Overwrites bytes from `at` on, which lie inside the buffer.
     pub fn upload(&self, at: usize, bytes: &[u8]) {
         let words = &mut self.write().words;

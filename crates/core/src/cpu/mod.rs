@@ -10,6 +10,7 @@ mod memory;
 mod number;
 mod operand;
 mod optimizer;
+mod plan;
 mod random;
 mod reduce;
 mod select;
@@ -18,8 +19,8 @@ mod softmax;
 mod unary;
 
 use crate::{
-    Backend, Buf, DType, DeviceInfo, DeviceKind, Error, MemoryReport, Op, Pending, Result, Role,
-    View, foreign_buffer,
+    Backend, Buf, DType, DeviceInfo, DeviceKind, Error, MemoryReport, Op, Pending, Plan, Result,
+    Role, Trace, View, foreign_buffer,
 };
 use memory::{CpuBuf, Memory};
 use operand::{In, Out};
@@ -84,6 +85,10 @@ impl Backend for Cpu {
             view.check(op.name())?;
         }
         memory::with_operands(&self.memory, op, ins, outs, |ins, outs| kernel(op, ins, outs))
+    }
+
+    fn plan(&self, trace: &Trace) -> Result<Box<dyn Plan>> {
+        plan::plan(self, trace)
     }
 
     fn sync(&self) -> Result<()> {

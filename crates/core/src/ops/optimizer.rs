@@ -96,8 +96,8 @@ impl FlatParameters {
         if at.saturating_add(numbers.len()) > hyper.numel() {
             return Err(Error::range("hyper", "more numbers than the optimizer has"));
         }
-        let backend = hyper.device().backend();
-        backend.upload(hyper.storage()?.buf(), at * 4, bytemuck::cast_slice(numbers))
+        let buf = hyper.storage()?.buf();
+        hyper.device().upload("hyper", buf, at * 4, bytemuck::cast_slice(numbers))
     }
 
     #[track_caller]

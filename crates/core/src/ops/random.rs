@@ -103,9 +103,9 @@ fn random(shape: &[usize], distribution: Distribution, device: &Device) -> Resul
     if out.numel() > 0 {
         let at = std::panic::Location::caller();
         crate::backend::set_caller(at);
-        let run = device.with_random(|backend, state| {
+        let run = device.with_random(|device, state| {
             let state = Device::random_view(state);
-            backend.run(&op.into(), std::slice::from_ref(&state), &[out.view()?, state.clone()])
+            device.run(&op.into(), std::slice::from_ref(&state), &[out.view()?, state.clone()])
         });
         run.map_err(|e| e.at(at))?;
     }

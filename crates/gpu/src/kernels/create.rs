@@ -1,6 +1,6 @@
 //! Tensors from nothing: fills, ranges, one-hot rows, random numbers.
 
-use super::{grid, list, map::bits, rank_of, wgsl, word};
+use super::{list, map::bits, rank_of, walk, wgsl, word};
 use crate::{
     Caps,
     launch::{Launch, Operand, Slot},
@@ -22,9 +22,9 @@ fn generate(start: f64, step: f64, y: &Operand, caps: &Caps) -> Result<Vec<Launc
         parts: vec!["index"],
         aliases: vec![("elem", wgsl(y.dtype)?)],
         values: vec![("RANK", rank_of(&layout))],
-        functions: Vec::new(),
+        ..Kernel::default()
     };
-    let launch = Launch::new(kernel, grid(count, layout.shape.rank(), caps), count as u64)
+    let launch = walk(kernel, count, layout.shape.rank(), count as u64, caps)
         .params([word(count), word(layout.offset), bits(start, y.dtype), bits(step, y.dtype)])
         .params(list(&layout.shape, 1))
         .params(list(&layout.strides, 0))
@@ -54,7 +54,7 @@ pub(super) fn one_hot(
         values: vec![("ROW_RANK", 1), ("INDEX_RANK", rank_of(&index))],
         ..Kernel::default()
     };
-    let launch = Launch::new(kernel, grid(count, index.shape.rank(), caps), count as u64)
+    let launch = walk(kernel, count, index.shape.rank(), count as u64, caps)
         .params([word(count), word(classes), 0, word(index.offset)])
         .params(list(&index.shape, 1))
         .params(list(&index.strides, 0))
@@ -80,7 +80,7 @@ pub(super) fn random(
         Distribution::Normal { mean, std } => (1, [0.0, 0.0, mean, std]),
     };
     let kernel = Kernel { name: "random", parts: vec!["philox"], ..Kernel::default() };
-    let numbers = Launch::new(kernel, grid(blocks, 10, caps), count as u64 * 8)
+    let numbers = walk(kernel, blocks, 10, count as u64 * 8, caps)
         .params([word(count), word(outs[0].layout.offset), normal, 0])
         .params([low, high, mean, std].map(f32::to_bits))
         .read(1, Slot::In(0))

@@ -1,6 +1,6 @@
 //! Rows by index, and their sum back.
 
-use super::{grid, list, rank_of, wgsl, word};
+use super::{grid, list, rank_of, walk, wgsl, word};
 use crate::{
     Caps,
     launch::{Launch, Operand, Slot},
@@ -28,18 +28,17 @@ pub(super) fn gather(ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<V
         values: vec![("ROW_RANK", rank_of(&row)), ("INDEX_RANK", rank_of(&index))],
         ..Kernel::default()
     };
-    let launch =
-        Launch::new(kernel, grid(count, row.shape.rank() + index.shape.rank(), caps), count as u64)
-            .params([word(count), word(cols), word(rows), 0])
-            .params([table.offset, index.offset, outs[0].layout.offset, table.strides[0]].map(word))
-            .params(list(&row.shape, 1))
-            .params(list(&row.strides, 0))
-            .params(list(&index.shape, 1))
-            .params(list(&index.strides, 0))
-            .read(1, Slot::In(0))
-            .read(2, Slot::In(1))
-            .write(3, Slot::Out(0))
-            .watch(1, rows, 3);
+    let launch = walk(kernel, count, row.shape.rank() + index.shape.rank(), count as u64, caps)
+        .params([word(count), word(cols), word(rows), 0])
+        .params([table.offset, index.offset, outs[0].layout.offset, table.strides[0]].map(word))
+        .params(list(&row.shape, 1))
+        .params(list(&row.strides, 0))
+        .params(list(&index.shape, 1))
+        .params(list(&index.strides, 0))
+        .read(1, Slot::In(0))
+        .read(2, Slot::In(1))
+        .write(3, Slot::Out(0))
+        .watch(1, rows, 3);
     Ok(vec![launch])
 }
 

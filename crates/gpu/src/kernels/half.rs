@@ -1,7 +1,7 @@
 //! 16-bit operands: widened to f32, computed, rounded once. In one place, so that no kernel needs a
 //! second form; needs no feature of the adapter.
 
-use super::{grid, list, lower_wide, rank_of, word};
+use super::{list, lower_wide, rank_of, walk, word};
 use crate::{
     Caps,
     launch::{Launch, Operand, Program, Slot},
@@ -70,7 +70,7 @@ fn widen(x: Operand, from: Slot, to: Slot, caps: &Caps) -> Launch {
         values: vec![("RANK", rank_of(&layout))],
         ..Kernel::default()
     };
-    Launch::new(kernel, grid(count, layout.shape.rank(), caps), count as u64)
+    walk(kernel, count, layout.shape.rank(), count as u64, caps)
         .params([word(count), word(layout.offset), 0, 0])
         .params(list(&layout.shape, 1))
         .params(list(&layout.strides, 0))
@@ -82,7 +82,7 @@ fn narrow(y: Operand, from: Slot, to: Slot, guarded: bool, caps: &Caps) -> Launc
     let count = y.layout.numel();
     let part = if guarded { "guarded" } else { "unguarded" };
     let kernel = Kernel { name: "narrow_f16", parts: vec![part], ..Kernel::default() };
-    let launch = Launch::new(kernel, grid(count.div_ceil(2), 0, caps), count as u64)
+    let launch = walk(kernel, count.div_ceil(2), 0, count as u64, caps)
         .params([word(count), 0, word(y.layout.offset / 2), 0])
         .read(1, from)
         .write(2, to);

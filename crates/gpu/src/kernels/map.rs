@@ -1,6 +1,6 @@
 //! Element-wise operations, copies included: map1, map2, map3.
 
-use super::{grid, list, missing, rank_of, wgsl, wgsl4, word};
+use super::{list, missing, rank_of, walk, wgsl, wgsl4, word};
 use crate::{
     Caps,
     launch::{Launch, Operand, Slot},
@@ -41,11 +41,16 @@ pub(super) fn unary(
     outs: &[Operand],
     caps: &Caps,
 ) -> Result<Vec<Launch>> {
-    let unsigned = op == Unary::Neg && ins[0].dtype == DType::U32;
-    let name = if unsigned { "neg_u32" } else { op.label() };
-    let expression = wgrad_shaders::unary(name).ok_or_else(|| missing(name))?;
-    let extra = Extra { scalar: slope(op), ..Extra::default() };
+    let (expression, scalar) = unary_expression(op, ins[0].dtype)?;
+    let extra = Extra { scalar, ..Extra::default() };
     map([side(Slot::In(0), &ins[0])], side(Slot::Out(0), &outs[0]), expression, extra, caps)
+}
+
+/// The expression of an operation, and its number as bits.
+pub(super) fn unary_expression(op: Unary, dtype: DType) -> Result<(Expression, u32)> {
+    let unsigned = op == Unary::Neg && dtype == DType::U32;
+    let name = if unsigned { "neg_u32" } else { op.label() };
+    Ok((wgrad_shaders::unary(name).ok_or_else(|| missing(name))?, slope(op)))
 }
 
 fn slope(op: Unary) -> u32 {
@@ -58,10 +63,15 @@ pub(super) fn unary_backward(
     outs: &[Operand],
     caps: &Caps,
 ) -> Result<Vec<Launch>> {
+    let (expression, scalar) = backward_expression(op)?;
+    two(ins, outs, expression, Extra { scalar, ..Extra::default() }, caps)
+}
+
+/// The expression of an operation's backward, and its number as bits.
+pub(super) fn backward_expression(op: Unary) -> Result<(Expression, u32)> {
     let expression =
         wgrad_shaders::unary_backward(op.label()).ok_or_else(|| missing(op.label()))?;
-    let extra = Extra { scalar: slope(op), ..Extra::default() };
-    two(ins, outs, expression, extra, caps)
+    Ok((expression, slope(op)))
 }
 
 fn two(
@@ -81,20 +91,19 @@ pub(super) fn binary(
     outs: &[Operand],
     caps: &Caps,
 ) -> Result<Vec<Launch>> {
-    let name = match (op, outs[0].dtype) {
+    two(ins, outs, binary_expression(op, outs[0].dtype)?, Extra::default(), caps)
+}
+
+/// The expression of an operation on two tensors.
+pub(super) fn binary_expression(op: Binary, dtype: DType) -> Result<Expression> {
+    let name = match (op, dtype) {
         (Binary::Div, DType::I32) => "div_i32",
         (Binary::Div, DType::U32) => "div_u32",
         (Binary::Max, DType::I32 | DType::U32) => "maximum_int",
         (Binary::Min, DType::I32 | DType::U32) => "minimum_int",
         _ => op.label(),
     };
-    two(
-        ins,
-        outs,
-        wgrad_shaders::binary(name).ok_or_else(|| missing(name))?,
-        Extra::default(),
-        caps,
-    )
+    wgrad_shaders::binary(name).ok_or_else(|| missing(name))
 }
 
 pub(super) fn compare(
@@ -133,7 +142,13 @@ pub(super) fn scalar(
     outs: &[Operand],
     caps: &Caps,
 ) -> Result<Vec<Launch>> {
-    let dtype = ins[0].dtype;
+    let (expression, scalar) = scalar_expression(op, ins[0].dtype)?;
+    let extra = Extra { scalar, ..Extra::default() };
+    map([side(Slot::In(0), &ins[0])], side(Slot::Out(0), &outs[0]), expression, extra, caps)
+}
+
+/// The expression of an operation with a number, and the number as bits.
+pub(super) fn scalar_expression(op: &Scalar, dtype: DType) -> Result<(Expression, u32)> {
     let whole = matches!(dtype, DType::I32 | DType::U32);
     let mut scalar = bits(op.value, dtype);
     let name = match (op.op, op.left) {
@@ -161,9 +176,7 @@ pub(super) fn scalar(
         (Binary::Pow, false) => "pow_number",
         (Binary::Pow, true) => "number_pow",
     };
-    let expression = wgrad_shaders::unary(name).ok_or_else(|| missing(name))?;
-    let extra = Extra { scalar, ..Extra::default() };
-    map([side(Slot::In(0), &ins[0])], side(Slot::Out(0), &outs[0]), expression, extra, caps)
+    Ok((wgrad_shaders::unary(name).ok_or_else(|| missing(name))?, scalar))
 }
 
 pub(super) fn compare_scalar(
@@ -264,7 +277,7 @@ pub(super) fn pad(op: &Pad, ins: &[Operand], outs: &[Operand], caps: &Caps) -> R
 
 /// How an operand goes by fours along the innermost axis.
 #[derive(Clone, Copy, PartialEq)]
-enum Fours {
+pub(super) enum Fours {
     /// It lies in whole vec4.
     Whole,
     /// One element is spread over the four.
@@ -273,7 +286,7 @@ enum Fours {
     No,
 }
 
-fn fours(layout: &Layout) -> Fours {
+pub(super) fn fours(layout: &Layout) -> Fours {
     let (Some((&size, _)), Some((&stride, outer))) =
         (layout.shape.split_last(), layout.strides.split_last())
     else {
@@ -292,7 +305,7 @@ fn fours(layout: &Layout) -> Fours {
 }
 
 /// The layout counted in vec4 of the innermost axis (`Whole`), or with that axis shortened (`Spread`).
-fn by_four(layout: &Layout, how: Fours) -> Result<Layout> {
+pub(super) fn by_four(layout: &Layout, how: Fours) -> Result<Layout> {
     let mut shape = layout.shape.to_vec();
     if let Some(inner) = shape.last_mut() {
         *inner /= 4;
@@ -310,7 +323,7 @@ fn by_four(layout: &Layout, how: Fours) -> Result<Layout> {
     Ok(out)
 }
 
-const NAN: u32 = 0x7fc0_0000;
+pub(super) const NAN: u32 = 0x7fc0_0000;
 
 /// The most that a map's inner loops go round: the axes of a view, or the bits of a whole power.
 const MAP_STEPS: usize = wgrad_core::MAX_RANK + 7;
@@ -362,8 +375,9 @@ fn map<const N: usize>(
         aliases,
         values: vec![("RANK", rank_of(&all[0]))],
         functions: vec![expression.function],
+        ..Kernel::default()
     };
-    let mut launch = Launch::new(kernel, grid(count, MAP_STEPS, caps), y.layout.numel() as u64)
+    let mut launch = walk(kernel, count, MAP_STEPS, y.layout.numel() as u64, caps)
         .params([word(count), extra.scalar, 0, NAN])
         .params((0..4).map(|i| if i <= N { word(all[i].offset) } else { 0 }))
         .params(list(&all[0].shape, 1));

@@ -1,5 +1,6 @@
 //! From operations to launches: pure functions of operation, layouts and capabilities.
 
+pub mod chain;
 mod create;
 mod gather;
 mod half;
@@ -16,16 +17,37 @@ use crate::{
     launch::{Grid, Launch, Operand, Program, Slot},
 };
 use wgrad_core::{DType, Error, Layout, Op, Result};
+use wgrad_shaders::Kernel;
 
 /// What runs an operation on an adapter with these capabilities.
 pub fn lower(op: &Op, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Program> {
+    check_operands(op.name(), ins, outs, caps)?;
+    let half = ins.iter().chain(outs).any(|x| x.dtype == DType::F16);
+    let program = if half { half::lower } else { lower_wide }(op, ins, outs, caps)?;
+    check_program(op.name(), program, caps)
+}
+
+/// What runs a chain of element-wise operations on f32.
+pub fn lower_chain(
+    links: &[chain::Link],
+    ins: &[Operand],
+    outs: &[Operand],
+    caps: &Caps,
+) -> Result<Program> {
+    check_operands("chain", ins, outs, caps)?;
+    let launches = chain::chain(links, ins, outs, caps)?;
+    check_program("chain", Program { launches, scratch: Vec::new() }, caps)
+}
+
+/// An error for operands beyond what kernels count or adapters bind.
+fn check_operands(op: &'static str, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<()> {
     for x in ins.iter().chain(outs) {
         let reach = x.layout.end().max(1) as u64 * x.dtype.size() as u64;
         // Kernels count in u32, and a thread adds its step (at most 2^23) before it compares.
         let counted = x.layout.numel().max(x.layout.end()) as u64;
         if counted > u64::from(u32::MAX) - (1 << 23) {
             return Err(Error::size(
-                op.name(),
+                op,
                 format!(
                     "{:?} has {counted} elements; kernels count to 2^32 - 2^23; split it",
                     x.layout.shape
@@ -34,7 +56,7 @@ pub fn lower(op: &Op, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<
         }
         if reach > caps.max_binding {
             return Err(Error::size(
-                op.name(),
+                op,
                 format!(
                     "{:?} {} reaches over {reach} bytes of its storage; this adapter binds at most {} at once; \
                      split the tensor",
@@ -43,11 +65,14 @@ pub fn lower(op: &Op, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<
             ));
         }
     }
-    let half = ins.iter().chain(outs).any(|x| x.dtype == DType::F16);
-    let program = if half { half::lower } else { lower_wide }(op, ins, outs, caps)?;
+    Ok(())
+}
+
+/// An error for launches beyond what the adapter can do.
+fn check_program(op: &'static str, program: Program, caps: &Caps) -> Result<Program> {
     if let Some(bytes) = program.scratch.iter().find(|&&b| b as u64 > caps.max_binding) {
         return Err(Error::size(
-            op.name(),
+            op,
             format!(
                 "needs {bytes} bytes of working space; this adapter binds at most {} at once; split the tensor",
                 caps.max_binding
@@ -57,7 +82,7 @@ pub fn lower(op: &Op, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<
     // Better no result than the wrong one that such an adapter would give.
     match program.launches.iter().find(|launch| launch.steps > caps.max_steps) {
         Some(launch) => Err(Error::size(
-            op.name(),
+            op,
             format!(
                 "a thread of {} would loop {} times, and software adapters may stop it after {}; split the tensor",
                 launch.kernel.name, launch.steps, caps.max_steps
@@ -132,6 +157,28 @@ pub(crate) fn grid(threads: usize, inner: usize, caps: &Caps) -> Grid {
     let few_steps = (threads * each).div_ceil(64 * (caps.max_steps / 2));
     let groups = threads.div_ceil(64).clamp(1, fill.max(few_steps).min(caps.max_groups.into()));
     Grid { groups: [groups as u32, 1], steps: threads.div_ceil(groups * 64) * each }
+}
+
+/// A launch whose threads go through `count` elements as `lib/walk.wgsl` says: side by side on GPUs, each workgroup in a
+/// run of its own on software. For one element a thread goes round inner loops `inner` times.
+pub(crate) fn walk(
+    mut kernel: Kernel,
+    count: usize,
+    inner: usize,
+    work: u64,
+    caps: &Caps,
+) -> Launch {
+    kernel.parts.push("walk");
+    let lanes = if caps.software { 8 } else { 64 };
+    kernel.values.extend([("WG", lanes), ("BLOCKED", u32::from(caps.software))]);
+    let (lanes, elements, each) = (u64::from(lanes), count as u64, inner as u64 + 1);
+    // On software enough for each CPU to have a few, and more where a thread would loop too often.
+    let fill = if caps.software { u64::from(caps.threads * 16).max(16) } else { 65_535 };
+    let few_steps = (elements * each).div_ceil(lanes * (caps.max_steps / 2));
+    let most = fill.max(few_steps).min(caps.max_groups.into());
+    let groups = elements.div_ceil(lanes).clamp(1, most);
+    let steps = elements.div_ceil(groups * lanes) * each;
+    Launch::new(kernel, [groups as u32, 1], work).steps(steps)
 }
 
 /// Workgroups for work that takes a whole workgroup each, whose threads go round inner loops `inner` times.

@@ -1,6 +1,6 @@
 //! One step of an optimizer over a flat buffer.
 
-use super::{grid, word};
+use super::{walk, word};
 use crate::{
     Caps,
     launch::{Launch, Operand, Slot},
@@ -49,7 +49,7 @@ pub(super) fn sgd(op: &Sgd, ins: &[Operand], outs: &[Operand], caps: &Caps) -> R
         ..Kernel::default()
     };
     let velocity = ins.get(3).map_or(0, |v| flat.offset(v));
-    let mut launch = Launch::new(kernel, grid(flat.count, 0, caps), outs[0].layout.numel() as u64)
+    let mut launch = walk(kernel, flat.count, 0, outs[0].layout.numel() as u64, caps)
         .params([word(flat.count), flat.offset(&ins[0]), flat.offset(&ins[1]), velocity])
         .params([u32::from(op.nesterov)])
         .read(1, Slot::In(1))
@@ -74,7 +74,7 @@ pub(super) fn adam(
         aliases: vec![("elem", flat.elem)],
         ..Kernel::default()
     };
-    let step = Launch::new(kernel, grid(flat.count, 0, caps), outs[0].layout.numel() as u64 * 2)
+    let step = walk(kernel, flat.count, 0, outs[0].layout.numel() as u64 * 2, caps)
         .params([word(flat.count), flat.offset(&ins[0]), flat.offset(&ins[1])])
         .params([flat.offset(&ins[3]), flat.offset(&ins[4]), u32::from(op.decoupled)])
         .read(1, Slot::In(1))

@@ -79,6 +79,7 @@ fn pass(p: &Pass, caps: &Caps) -> Result<Launch> {
         aliases: vec![("elem", elem), ("elem_y", elem), ("bits", "u32"), ("mask", "bool")],
         values: vec![("KEPT", rank(&p.split.kept)), ("REDUCED", rank(&p.split.reduced))],
         functions: vec![expression.function],
+        ..Kernel::default()
     };
     let (each, rank_x) = (p.chunk.min(length), p.split.reduced.shape.rank().max(1));
     let grid = if groups {
@@ -249,6 +250,7 @@ pub(super) fn arg_reduce(
             ],
             values: vec![("KEPT", rank(&split.kept)), ("REDUCED", rank(&split.reduced))],
             functions: vec![expression.function],
+            ..Kernel::default()
         };
         let chunks = length.div_ceil(chunk);
         let inner = chunk * split.reduced.shape.rank().max(1) + 2 * wgrad_core::MAX_RANK;

@@ -1,0 +1,209 @@
+//! What a plan runs: the recorded operations, with element-wise chains joined into one.
+
+use crate::{
+    Caps,
+    kernels::chain::{self, Arg, Link},
+    launch::{Operand, Program},
+};
+use std::panic::Location;
+use wgrad_core::{DType, Layout, Op, Place, Result, Source, Trace, Value, ops::copy::Copy};
+
+/// What one item does.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Work {
+    /// An operation as recorded.
+    Op(Op),
+    /// Element-wise operations in one kernel.
+    Chain(Vec<Link>),
+}
+
+/// One step of a plan.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub work: Work,
+    pub ins: Vec<Place>,
+    pub outs: Vec<Place>,
+    pub at: &'static Location<'static>,
+}
+
+impl Item {
+    /// The name in errors.
+    pub fn name(&self) -> &'static str {
+        match &self.work {
+            Work::Op(op) => op.name(),
+            Work::Chain(_) => "chain",
+        }
+    }
+
+    /// The launches.
+    pub fn lower(&self, caps: &Caps) -> Result<Program> {
+        let operands = |places: &[Place]| -> Vec<Operand> {
+            places.iter().map(|p| Operand { layout: p.layout, dtype: p.dtype }).collect()
+        };
+        let (ins, outs) = (operands(&self.ins), operands(&self.outs));
+        match &self.work {
+            Work::Op(op) => crate::kernels::lower(op, &ins, &outs, caps),
+            Work::Chain(links) => crate::kernels::lower_chain(links, &ins, &outs, caps),
+        }
+    }
+
+    /// All values it touches.
+    pub fn values(&self) -> impl Iterator<Item = usize> {
+        self.ins.iter().chain(&self.outs).map(|place| place.value)
+    }
+}
+
+/// The items of a recorded step. New values may be added for copies that keep a kernel from reading and
+/// writing one buffer.
+pub(crate) fn items(trace: &Trace, values: &mut Vec<Value>) -> Vec<Item> {
+    let mut items: Vec<Item> = Vec::with_capacity(trace.calls.len());
+    for call in &trace.calls {
+        let mut ins = call.ins.clone();
+        // The first input of what works in place is its output.
+        let from = usize::from(call.op.in_place());
+        if !call.op.in_place() || matches!(call.op, Op::Assign(_)) {
+            for place in ins.iter_mut().skip(from) {
+                if call.outs.iter().any(|y| y.value == place.value) {
+                    let (copy, to) = apart(*place, values, call.at);
+                    items.push(copy);
+                    *place = to;
+                }
+            }
+        }
+        let outs = call.outs.clone();
+        if outs.iter().all(|y| y.layout.numel() == 0) {
+            continue;
+        }
+        items.push(Item { work: Work::Op(call.op.clone()), ins, outs, at: call.at });
+    }
+    join_chains(items, trace, values)
+}
+
+/// A contiguous copy of an operand in memory of its own.
+fn apart(place: Place, values: &mut Vec<Value>, at: &'static Location<'static>) -> (Item, Place) {
+    let layout = Layout::contiguous(place.layout.shape);
+    let bytes = layout.numel() * place.dtype.size();
+    let role = wgrad_core::Role::Scratch;
+    values.push(Value { source: Source::Temporary, bytes, role });
+    let to = Place { value: values.len() - 1, layout, dtype: place.dtype };
+    (Item { work: Work::Op(Copy.into()), ins: vec![place], outs: vec![to], at }, to)
+}
+
+/// How often each value is written and read.
+struct Uses {
+    writes: Vec<usize>,
+    reads: Vec<usize>,
+}
+
+impl Uses {
+    fn of(items: &[Item], trace: &Trace, values: &[Value]) -> Uses {
+        let mut uses = Uses { writes: vec![0; values.len()], reads: vec![0; values.len()] };
+        for item in items {
+            item.ins.iter().for_each(|x| uses.reads[x.value] += 1);
+            item.outs.iter().for_each(|y| uses.writes[y.value] += 1);
+        }
+        // What the step returns is read at its end.
+        trace.outputs.iter().for_each(|y| uses.reads[y.value] += 1);
+        uses
+    }
+}
+
+/// An element-wise item as a chain of one.
+fn as_chain(item: &Item) -> Option<Vec<Link>> {
+    let Work::Op(op) = &item.work else { return None };
+    let f32s = item.ins.iter().chain(&item.outs).all(|place| place.dtype == DType::F32);
+    if !f32s || item.ins.is_empty() || item.outs.len() != 1 || !chain::fits(op) {
+        return None;
+    }
+    Some(vec![Link { op: op.clone(), args: (0..item.ins.len()).map(Arg::In).collect() }])
+}
+
+/// Joins an element-wise operation with those that make its operands, where nobody else reads them.
+fn join_chains(items: Vec<Item>, trace: &Trace, values: &[Value]) -> Vec<Item> {
+    let uses = Uses::of(&items, trace, values);
+    let mut done: Vec<Option<Item>> = Vec::with_capacity(items.len());
+    for item in items {
+        let Some(mut links) = as_chain(&item) else {
+            done.push(Some(item));
+            continue;
+        };
+        let mut ins = item.ins.clone();
+        // Operand by operand, the last first, so that the positions of the others stay.
+        for i in (0..ins.len()).rev() {
+            let joined = producer(&done, &uses, &item, ins[i]).and_then(|at| {
+                let made = done[at].as_ref()?;
+                let (joint, all) = join(made, &links, &ins, i)?;
+                fits(&joint, &all, &item).then_some((at, joint, all))
+            });
+            if let Some((at, joint, all)) = joined {
+                done[at] = None;
+                (links, ins) = (joint, all);
+            }
+        }
+        let work = if links.len() == 1 { item.work } else { Work::Chain(links) };
+        done.push(Some(Item { work, ins, ..item }));
+    }
+    done.into_iter().flatten().collect()
+}
+
+/// The item that makes `x` for `reader` alone, if its work may move there: it is element-wise, makes the whole
+/// operand as the reader sees it, and none of its own operands changes in between.
+fn producer(done: &[Option<Item>], uses: &Uses, reader: &Item, x: Place) -> Option<usize> {
+    if uses.writes[x.value] != 1 || uses.reads[x.value] != 1 {
+        return None;
+    }
+    let makes = |item: &Item| item.outs.iter().any(|y| y.value == x.value);
+    let at = done.iter().position(|item| item.as_ref().is_some_and(makes))?;
+    let made = done[at].as_ref()?;
+    let chain = matches!(made.work, Work::Chain(_)) || as_chain(made).is_some();
+    let whole = made.outs.first() == Some(&x)
+        && x.layout.shape == reader.outs.first()?.layout.shape
+        && x.layout.is_contiguous();
+    let changes = |item: &Item| {
+        item.outs.iter().any(|y| made.ins.iter().any(|operand| operand.value == y.value))
+    };
+    let steady = !done[at + 1..].iter().flatten().any(changes);
+    (chain && whole && steady).then_some(at)
+}
+
+/// The links of `made` followed by `links`, whose operand `i` it makes; and all operands, each once.
+fn join(made: &Item, links: &[Link], ins: &[Place], i: usize) -> Option<(Vec<Link>, Vec<Place>)> {
+    let first = match &made.work {
+        Work::Chain(links) => links.clone(),
+        Work::Op(_) => as_chain(made)?,
+    };
+    let mut all: Vec<Place> = Vec::new();
+    let mut place = |x: &Place| match all.iter().position(|known| known == x) {
+        Some(at) => at,
+        None => {
+            all.push(*x);
+            all.len() - 1
+        }
+    };
+    let mut joint = Vec::with_capacity(first.len() + links.len());
+    for link in &first {
+        let args = link.args.iter().map(|arg| match arg {
+            Arg::In(x) => Arg::In(place(&made.ins[*x])),
+            Arg::Link(v) => Arg::Link(*v),
+        });
+        joint.push(Link { op: link.op.clone(), args: args.collect() });
+    }
+    let shift = first.len();
+    for link in links {
+        let args = link.args.iter().map(|arg| match arg {
+            Arg::In(x) if *x == i => Arg::Link(shift - 1),
+            Arg::In(x) => Arg::In(place(&ins[*x])),
+            Arg::Link(v) => Arg::Link(v + shift),
+        });
+        joint.push(Link { op: link.op.clone(), args: args.collect() });
+    }
+    Some((joint, all))
+}
+
+/// Whether one kernel can do it, without reading and writing one buffer.
+fn fits(links: &[Link], ins: &[Place], item: &Item) -> bool {
+    let Some(y) = item.outs.first() else { return false };
+    let layouts: Vec<Layout> = ins.iter().map(|x| x.layout).collect();
+    let apart = ins.iter().all(|x| x.value != y.value);
+    apart && chain::views_fit(&layouts, &y.layout, links)
+}

@@ -1,0 +1,301 @@
+//! A recorded step on a GPU: launches, bind groups and memory made once, replayed in one submit.
+
+mod fuse;
+mod memory;
+mod outputs;
+
+use crate::{
+    Gpu,
+    launch::{Launch, Slot, Watch},
+    memory::GpuBuf,
+    pipeline::{PARAMS_BYTES, Pipeline},
+    recorder::{Recorder, State, raw},
+};
+use fuse::Item;
+use memory::{Memory, raw_buf};
+use outputs::{Bindings, Choice, Outputs};
+use std::{collections::HashSet, ops::Range, panic::Location, sync::Arc};
+use wgrad_core::{Buf, Error, Plan, PlanReport, Result, Role, Source, Trace, Value, View};
+
+/// A launch ready to be encoded any number of times.
+struct Ready {
+    pipeline: Arc<Pipeline>,
+    params_at: u32,
+    grid: [u32; 2],
+    work: u64,
+}
+
+/// A launch that checks indices: where its serial number goes, and where the indices are.
+struct Checked {
+    op: &'static str,
+    at: &'static Location<'static>,
+    watch: Watch,
+    params_at: u64,
+    indices: Indices,
+}
+
+/// Where checked indices are found after a run.
+enum Indices {
+    /// In the caller's own tensor, the step's input of this number.
+    Input(usize, View),
+    /// In memory from outside the step.
+    External(View),
+    /// In the step's own memory, which the next run overwrites: copied out.
+    Temporary(View),
+}
+
+struct GpuPlan {
+    recorder: Arc<Recorder>,
+    launches: Vec<Ready>,
+    params: wgpu::Buffer,
+    checked: Vec<Checked>,
+    inputs: Vec<Arc<GpuBuf>>,
+    outputs: Outputs,
+    /// The submit that the latest run waits for, if nothing has made it yet.
+    waiting: Option<u64>,
+    kernels: Vec<wgrad_shaders::Kernel>,
+    report: PlanReport,
+}
+
+/// Plans a step.
+pub(crate) fn plan(gpu: &Gpu, trace: &Trace) -> Result<Box<dyn Plan>> {
+    let recorder = &gpu.recorder;
+    let mut values = trace.values.clone();
+    let items = fuse::items(trace, &mut values);
+    // What each item touches; each item's launches, and its first scratch value.
+    let (mut touched, mut programs) = (Vec::new(), Vec::new());
+    let mut watched = Vec::new();
+    for item in &items {
+        let program = item.lower(&gpu.caps).map_err(|e| e.at(item.at))?;
+        let first = values.len();
+        let (source, role) = (Source::Temporary, Role::Scratch);
+        let scratch =
+            program.scratch.iter().map(|&bytes| Value { source: source.clone(), bytes, role });
+        values.extend(scratch);
+        touched.push(item.values().chain(first..values.len()).collect::<Vec<usize>>());
+        let watches = program.launches.iter().filter_map(|launch| launch.watch);
+        watched.extend(watches.map(|watch| item.ins[watch.input].value));
+        programs.push((program, first));
+    }
+    let away: Vec<bool> = (trace.outputs.iter().zip(trace.given_away()))
+        .map(|(place, away)| away && !watched.contains(&place.value))
+        .collect();
+    let memory = Memory::new(recorder, &values, &touched, trace, &away, &watched)?;
+
+    let count: usize = programs.iter().map(|(program, _)| program.launches.len()).sum();
+    let mut words = vec![0u8; count.max(1) * PARAMS_BYTES as usize];
+    let params = recorder.uniform(words.len() as u64)?;
+    let (mut launches, mut checked, mut bindings) = (Vec::new(), Vec::new(), Vec::new());
+    for (item, (program, first)) in items.iter().zip(&programs) {
+        for launch in &program.launches {
+            let at = launches.len() * PARAMS_BYTES as usize;
+            let own: &[u8] = bytemuck::cast_slice(&launch.params);
+            words[at..at + PARAMS_BYTES as usize]
+                .get_mut(..own.len())
+                .ok_or_else(|| Error::internal(item.name(), "a kernel's parameters are too long"))?
+                .copy_from_slice(own);
+            if let Some(watch) = launch.watch {
+                let place = &item.ins[watch.input];
+                let view = memory.view(place)?;
+                let indices = match values[place.value].source {
+                    Source::Input(i) => Indices::Input(i, view),
+                    Source::External(_) => Indices::External(view),
+                    Source::Temporary => Indices::Temporary(view),
+                };
+                let (op, params_at) = (item.name(), at as u64);
+                checked.push(Checked { op, at: item.at, watch, params_at, indices });
+            }
+            let pipeline = recorder.pipeline(launch).map_err(|e| e.at(item.at))?;
+            let (grid, work, params_at) = (launch.grid, launch.work, at as u32);
+            launches.push(Ready { pipeline: pipeline.clone(), params_at, grid, work });
+            bindings.push(Bindings {
+                launch: launch.clone(),
+                pipeline,
+                ins: item.ins.iter().map(|place| place.value).collect(),
+                outs: item.outs.iter().map(|place| place.value).collect(),
+                scratch: *first,
+            });
+        }
+    }
+    recorder.write_at(&params, 0, &words);
+    let kernels: Vec<_> = bindings.iter().map(|b| b.launch.kernel.clone()).collect();
+    let temporaries = values.iter().filter(|value| matches!(value.source, Source::Temporary));
+    let report = PlanReport {
+        operations: trace.calls.len(),
+        dispatches: launches.len(),
+        submits: submits(&launches, recorder.max_work()),
+        pipelines: kernels.iter().collect::<HashSet<_>>().len(),
+        buffers: memory.shared.len(),
+        bytes: memory.shared.iter().sum(),
+        bytes_unshared: temporaries.map(|value| value.bytes).sum(),
+        bytes_moved: (items.iter().zip(&programs))
+            .map(|(item, (program, _))| moved(item, &program.launches, &program.scratch))
+            .sum(),
+    };
+    let inputs = memory.inputs.clone();
+    let outputs = Outputs::new(trace, &away, memory, bindings, params.clone())?;
+    Ok(Box::new(GpuPlan {
+        recorder: recorder.clone(),
+        launches,
+        params,
+        checked,
+        inputs,
+        outputs,
+        waiting: None,
+        kernels,
+        report,
+    }))
+}
+
+/// Bytes that an item's kernels read and write: each binding once, as much as the operand shows.
+fn moved(item: &Item, launches: &[Launch], scratch: &[usize]) -> usize {
+    let bytes = |place: &wgrad_core::Place| {
+        // A broadcast operand is read from memory once.
+        let shown = place.layout.end() - place.layout.offset.min(place.layout.end());
+        place.layout.numel().min(shown) * place.dtype.size()
+    };
+    let binding = |slot: Slot| match slot {
+        Slot::In(i) => bytes(&item.ins[i]),
+        Slot::Out(i) => bytes(&item.outs[i]),
+        Slot::Scratch(i) => scratch[i],
+        Slot::Fault | Slot::Zeros => 0,
+    };
+    launches.iter().flat_map(|launch| &launch.bindings).map(|b| binding(b.slot)).sum()
+}
+
+/// How many submits launches need if none may do more than `most` work.
+fn submits(launches: &[Ready], most: u64) -> usize {
+    let (mut count, mut work) = (1, 0u64);
+    for launch in launches {
+        if work > 0 && work.saturating_add(launch.work) > most {
+            count += 1;
+            work = 0;
+        }
+        work = work.saturating_add(launch.work);
+    }
+    count
+}
+
+/// Byte range of a contiguous view, whole words.
+fn range(view: &View) -> (u64, u64) {
+    let size = view.dtype.size();
+    let bytes = (view.layout.numel() * size).next_multiple_of(4);
+    ((view.layout.offset * size) as u64, bytes as u64)
+}
+
+impl Plan for GpuPlan {
+    fn run(&mut self, inputs: &[View]) -> Result<Vec<View>> {
+        let recorder = self.recorder.clone();
+        recorder.sticky.check()?;
+        // All memory first, before anything is encoded.
+        let choice = self.outputs.choose(&recorder)?;
+        let outputs = self.outputs.fresh(&recorder, choice)?;
+        let copied = self.fresh_indices()?;
+        let mut state = recorder.state();
+        // One run of a plan per submit: its serial numbers are written before the submit, and a run that waits
+        // for a later read would keep the device idle.
+        if self.waiting == Some(state.submits) {
+            recorder.flush(&mut state)?;
+        }
+        self.number(&mut state, inputs, &copied);
+        recorder.gather(&mut state);
+        for (own, view) in self.inputs.iter().zip(inputs) {
+            let (at, bytes) = range(view);
+            if bytes > 0 {
+                recorder.copy(&mut state, (raw("step", view)?, at), (own.raw()?, 0), bytes);
+            }
+        }
+        self.encode(&mut state, choice)?;
+        for (checked, to) in self.checked.iter().zip(&copied) {
+            if let (Indices::Temporary(from), Some(to)) = (&checked.indices, to) {
+                let bytes = (from.buf.bytes() as u64).next_multiple_of(4);
+                recorder.copy(&mut state, (raw("step", from)?, 0), (raw("step", to)?, 0), bytes);
+            }
+        }
+        for (from, to) in self.outputs.copies(choice, &outputs) {
+            let ((at, bytes), to) = (range(&from), raw("step", to)?);
+            if bytes > 0 {
+                recorder.copy(&mut state, (raw_buf(&from.buf)?, at), (to, 0), bytes);
+            }
+        }
+        recorder.ran(&self.kernels);
+        self.waiting = Some(state.submits);
+        let check = !self.checked.is_empty() && state.watch.is_full();
+        drop(state);
+        if check {
+            recorder.check_watched()?;
+        }
+        Ok(outputs)
+    }
+
+    fn report(&self) -> PlanReport {
+        self.report
+    }
+}
+
+impl GpuPlan {
+    /// Fresh memory for checked indices that the next run overwrites.
+    fn fresh_indices(&self) -> Result<Vec<Option<View>>> {
+        let fresh = |checked: &Checked| match &checked.indices {
+            Indices::Temporary(view) => {
+                let own = self.recorder.alloc(view.buf.bytes(), Role::Scratch)?;
+                Ok(Some(View { buf: Buf::new(own, view.buf.bytes()), ..view.clone() }))
+            }
+            _ => Ok(None),
+        };
+        self.checked.iter().map(fresh).collect()
+    }
+
+    /// Gives the launches that check indices their serial numbers for this run.
+    fn number(&self, state: &mut State, inputs: &[View], copied: &[Option<View>]) {
+        for (checked, copied) in self.checked.iter().zip(copied) {
+            let index = match (&checked.indices, copied) {
+                (Indices::Temporary(_), Some(view)) => view.clone(),
+                (Indices::Input(i, own), _) => match inputs.get(*i) {
+                    // The caller's tensor, seen as the operation saw the step's copy of it.
+                    Some(given) => {
+                        let offset = own.layout.offset + given.layout.offset;
+                        let layout = wgrad_core::Layout { offset, ..own.layout };
+                        View { buf: given.buf.clone(), layout, dtype: own.dtype }
+                    }
+                    None => own.clone(),
+                },
+                (Indices::External(view) | Indices::Temporary(view), _) => view.clone(),
+            };
+            let serial = state.watch.add(checked.op, Some(checked.at), index, checked.watch.limit);
+            let at = checked.params_at + checked.watch.serial_word as u64 * 4;
+            self.recorder.write_at(&self.params, at, &serial.to_ne_bytes());
+        }
+    }
+
+    /// Encodes all launches; where they are too much work for one submit, the first ones are submitted.
+    fn encode(&self, state: &mut State, choice: Choice) -> Result<()> {
+        let groups = self.outputs.groups(choice)?;
+        let (mut from, mut work) = (0, state.work);
+        for (i, launch) in self.launches.iter().enumerate() {
+            if work > 0 && work.saturating_add(launch.work) > self.recorder.max_work() {
+                self.pass(state, groups, from..i);
+                self.recorder.flush(state)?;
+                (from, work) = (i, 0);
+            }
+            work = work.saturating_add(launch.work);
+        }
+        self.pass(state, groups, from..self.launches.len());
+        Ok(())
+    }
+
+    fn pass(&self, state: &mut State, groups: &[wgpu::BindGroup], which: Range<usize>) {
+        if which.is_empty() {
+            return;
+        }
+        let (launches, groups) = (&self.launches[which.clone()], &groups[which]);
+        let work = launches.iter().map(|launch| launch.work).fold(0, u64::saturating_add);
+        self.recorder.pass(state, work, |pass| {
+            for (launch, group) in launches.iter().zip(groups) {
+                pass.set_pipeline(&launch.pipeline.raw);
+                pass.set_bind_group(0, group, &[launch.params_at]);
+                pass.dispatch_workgroups(launch.grid[0], launch.grid[1], 1);
+            }
+        });
+    }
+}
