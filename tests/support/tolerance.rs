@@ -44,6 +44,7 @@ const TABLE: &[(&str, Rule, &str)] = &[
     ("normal",     Rule::Close { rtol: 1e-5, atol: 2e-5 }, "Box and Muller: log near 1, then a square root"),
     ("optimizer",  Rule::Close { rtol: 2e-5, atol: 1e-7 }, "one step: sqrt and division, 7.5 ulp"),
     ("optimizer_steps", Rule::Close { rtol: 2e-5, atol: 1e-5 }, "up to 20 steps from values of size 1"),
+    ("chain",      Rule::Close { rtol: 1e-5, atol: 2e-6 }, "up to a dozen operations, values of size 1, in one kernel or in several"),
     ("tails",      Rule::Close { rtol: 6e-5, atol: 1.6e-6 }, "exp at 20: 43 ulp and more; beyond, values below atol"),
     ("mse",        Rule::Close { rtol: 4e-6, atol: 1e-7 }, "difference, square, mean"),
 ];
