@@ -43,6 +43,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("map_chain", include_str!("map_chain.wgsl.jinja")),
     ("matmul_lanes", include_str!("matmul_lanes.wgsl.jinja")),
     ("matmul_registers", include_str!("matmul_registers.wgsl.jinja")),
+    ("softmax_registers", include_str!("softmax_registers.wgsl.jinja")),
 ];
 
 /// Helpers that several kernels share.

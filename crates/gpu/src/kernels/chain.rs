@@ -143,6 +143,9 @@ pub(crate) fn chain(
     let rank = all[0].shape.rank().max(1);
     let mut values =
         vec![("inputs", word(ins.len())), ("rank", word(rank)), ("four", u32::from(four))];
+    // On software a workgroup's run is stepped through by its eight lanes.
+    let carry = caps.software && rank > 1 && all[0].shape[rank - 1] >= 8;
+    values.push(("carry", u32::from(carry)));
     const WHOLE: [&str; MAX_INPUTS] =
         ["whole_0", "whole_1", "whole_2", "whole_3", "whole_4", "whole_5"];
     for (i, name) in WHOLE.into_iter().enumerate() {

@@ -78,7 +78,7 @@ pub fn choose(s: &Sizes, caps: &Caps) -> MatMulVariant {
         let work = (s.m * s.n * s.batches).saturating_mul(s.k);
         // Few tiles, since each costs 0.1 to 0.4 s to compile at its first use (benches/LOG.md).
         let (rows, cols4) = match (shuffle, s.aligned) {
-            (true, true) if work >= 1 << 27 && tiles(32, 64) >= 4 * threads => (32, 2),
+            (true, true) if work >= 1 << 24 && tiles(32, 64) >= 4 * threads => (32, 2),
             (true, true) if work >= 1 << 22 && tiles(16, 64) < threads => (8, 1),
             (true, true) => (16, 2),
             (true, false) => (16, 1),

@@ -26,6 +26,28 @@ fn by_groups(cols: usize, rows: usize, caps: &Caps) -> (bool, Grid) {
     }
 }
 
+/// How a workgroup keeps a row in registers: its threads, and the vec4 of each. `None` for rows too long for
+/// that, and on software adapters without subgroups of 8, where threads could only meet at dear barriers.
+fn in_registers(cols: usize, caps: &Caps) -> Option<(u32, u32)> {
+    let lanes = match (caps.software, caps.subgroups == Some((8, 8))) {
+        (true, true) => 8,
+        (true, false) => return None,
+        (false, _) if cols <= 64 * 4 * 4 => 64,
+        (false, _) => 256,
+    };
+    // A power of two: few kernels serve all lengths.
+    let vecs = cols.div_ceil(lanes as usize * 4).next_power_of_two() as u32;
+    let most = if caps.software { 32 } else { 8 };
+    (vecs <= most && lanes <= caps.max_lanes).then_some((lanes, vecs))
+}
+
+/// Whether rows lie in whole vec4.
+fn in_fours(rows: &Rows, cols: usize) -> bool {
+    let [offset, outer, _, stride] = rows.words;
+    let fours = |x: u32| x.is_multiple_of(4);
+    rows.inner == 1 && stride == 1 && cols.is_multiple_of(4) && fours(offset) && fours(outer)
+}
+
 /// A tensor as rows along an axis. All operands must allow the same two-level description, so the
 /// axes before and after the axis are each one dimension after collapsing; `lower` copies otherwise.
 struct Rows {
@@ -101,12 +123,33 @@ fn rowwise(
     let Some((_, first)) = operands.first() else { return Ok(program) };
     let cols = first.layout.shape[axis];
     let count = first.layout.numel() / cols.max(1);
-    let (groups, grid) = by_groups(cols, count, caps);
-    let kernel = Kernel {
-        name: if groups { name[1] } else { name[0] },
-        parts: vec!["rows", "larger", "nan"],
-        aliases: vec![("elem", "f32"), ("bits", "u32"), ("mask", "bool")],
-        ..Kernel::default()
+    let fours = described.iter().all(|(_, rows)| in_fours(rows, cols));
+    let (kernel, grid) = match in_registers(cols, caps).filter(|_| fours) {
+        Some((lanes, vecs)) => {
+            let most = if caps.software { (caps.threads as usize * 16).max(16) } else { 65_535 };
+            let groups = count.clamp(1, most.min(caps.max_groups as usize));
+            let flag = u32::from;
+            let values = vec![
+                ("lanes", lanes),
+                ("vecs", vecs),
+                ("shuffle", flag(lanes == 8)),
+                ("blocked", flag(caps.software)),
+                ("backward", flag(described.len() == 3)),
+            ];
+            let kernel = Kernel { name: "softmax_registers", values, ..Kernel::default() };
+            let steps = count.div_ceil(groups) as u64 * (1 + 2 * u64::from(lanes));
+            (kernel, Grid { groups: [word(groups), 1], steps })
+        }
+        None => {
+            let (groups, grid) = by_groups(cols, count, caps);
+            let kernel = Kernel {
+                name: if groups { name[1] } else { name[0] },
+                parts: vec!["rows", "larger", "nan"],
+                aliases: vec![("elem", "f32"), ("bits", "u32"), ("mask", "bool")],
+                ..Kernel::default()
+            };
+            (kernel, grid)
+        }
     };
     let inner = described.first().map_or(1, |(_, rows)| rows.inner);
     let mut launch = Launch::new(kernel, grid, first.layout.numel() as u64 * 4).params([
