@@ -43,6 +43,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("map_chain", include_str!("map_chain.wgsl.jinja")),
     ("matmul_lanes", include_str!("matmul_lanes.wgsl.jinja")),
     ("matmul_registers", include_str!("matmul_registers.wgsl.jinja")),
+    ("softmax_backward_registers", include_str!("softmax_backward_registers.wgsl.jinja")),
     ("softmax_registers", include_str!("softmax_registers.wgsl.jinja")),
 ];
 
@@ -54,7 +55,10 @@ const PARTS: &[(&str, &str)] = &[
     ("gelu_tanh", include_str!("lib/gelu_tanh.wgsl")),
     ("guarded", include_str!("lib/guarded.wgsl")),
     ("index", include_str!("lib/index.wgsl")),
+    ("join_shared", include_str!("lib/join_shared.wgsl")),
+    ("join_shuffle", include_str!("lib/join_shuffle.wgsl")),
     ("larger", include_str!("lib/larger.wgsl")),
+    ("larger4", include_str!("lib/larger4.wgsl")),
     ("listed_positions", include_str!("lib/listed_positions.wgsl")),
     ("log_of", include_str!("lib/log_of.wgsl")),
     ("nan", include_str!("lib/nan.wgsl")),

@@ -24,12 +24,16 @@ use std::{
     sync::LazyLock,
 };
 use support::{check, table};
-use wgrad_core::Op;
-use wgrad_gpu::{Caps, MatMulVariant, Tile, kernels::lower, launch::Launch};
+use wgrad_core::{Op, Trace};
+use wgrad_gpu::{
+    Caps, MatMulVariant, Tile, kernels::lower, launch::Launch, lower_trace, roofline_launches,
+};
 
 /// What the table runs.
 struct Walked {
     calls: Vec<Call>,
+    /// Recorded steps.
+    traces: Vec<Trace>,
     /// Kinds that some row runs, and those that a row with a checked gradient runs forward.
     run: BTreeSet<Kind>,
     differentiated: BTreeSet<Kind>,
@@ -37,8 +41,12 @@ struct Walked {
 
 static WALKED: LazyLock<Walked> = LazyLock::new(|| {
     let (device, spy) = Spy::device();
-    let mut walked =
-        Walked { calls: Vec::new(), run: BTreeSet::new(), differentiated: BTreeSet::new() };
+    let mut walked = Walked {
+        calls: Vec::new(),
+        traces: Vec::new(),
+        run: BTreeSet::new(),
+        differentiated: BTreeSet::new(),
+    };
     let mut seen = HashSet::new();
     for row in table::rows() {
         let mut forward = Vec::new();
@@ -52,6 +60,7 @@ static WALKED: LazyLock<Walked> = LazyLock::new(|| {
         })
         .unwrap_or_else(|e| panic!("{}: {e:?}", row.name));
         all.extend(spy.take());
+        walked.traces.extend(spy.take_traces());
         walked.run.extend(all.iter().map(|call| kind(&call.op)));
         if row.no_gradient.is_none() && row.cases.iter().any(|case| case.gradient) {
             walked.differentiated.extend(forward);
@@ -94,6 +103,10 @@ static LAUNCHES: LazyLock<HashMap<wgrad_shaders::Kernel, Launch>> = LazyLock::ne
             for launch in program.launches {
                 launches.entry(launch.kernel.clone()).or_insert(launch);
             }
+        }
+        let recorded = WALKED.traces.iter().flat_map(|trace| lower_trace(trace, &caps).unwrap());
+        for launch in recorded.chain(roofline_launches(&caps)) {
+            launches.entry(launch.kernel.clone()).or_insert(launch);
         }
     }
     launches

@@ -6,8 +6,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 use wgrad_core::{
-    Backend, Buf, DType, Device, DeviceInfo, MemoryReport, Op, Pending, Result, Role, View,
-    cpu::Cpu,
+    Backend, Buf, DType, Device, DeviceInfo, MemoryReport, Op, Pending, Plan, Result, Role, Trace,
+    View, cpu::Cpu,
 };
 use wgrad_gpu::launch::Operand;
 
@@ -22,6 +22,7 @@ pub struct Call {
 #[derive(Clone, Default)]
 pub struct Spy {
     calls: Arc<Mutex<Vec<Call>>>,
+    traces: Arc<Mutex<Vec<Trace>>>,
 }
 
 struct Watched {
@@ -34,6 +35,11 @@ impl Spy {
     pub fn device() -> (Device, Spy) {
         let spy = Spy::default();
         (Device::new(Box::new(Watched { cpu: Cpu::new(), spy: spy.clone() })), spy)
+    }
+
+    /// The steps recorded since the last time.
+    pub fn take_traces(&self) -> Vec<Trace> {
+        std::mem::take(&mut self.traces.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What was run since the last time.
@@ -65,6 +71,10 @@ impl Backend for Watched {
     }
     fn download(&self, src: &Buf, range: Range<usize>) -> Result<Pending> {
         self.cpu.download(src, range)
+    }
+    fn plan(&self, trace: &Trace) -> Result<Box<dyn Plan>> {
+        self.spy.traces.lock().unwrap_or_else(PoisonError::into_inner).push(trace.clone());
+        self.cpu.plan(trace)
     }
     fn sync(&self) -> Result<()> {
         self.cpu.sync()

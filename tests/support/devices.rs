@@ -47,12 +47,17 @@ pub fn matmul_variants() -> Vec<MatMulVariant> {
         lanes(16, 1, false),
         lanes(24, 2, false),
     ];
-    if native_caps().is_ok_and(|caps| caps.subgroups == Some((8, 8))) {
+    if has_eight_lanes() {
         variants.extend(
             [(8, 1), (16, 1), (16, 2), (32, 2)].map(|(rows, cols4)| lanes(rows, cols4, true)),
         );
     }
     variants
+}
+
+/// Whether subgroups of this adapter have 8 lanes, as kernels with shuffles need.
+pub fn has_eight_lanes() -> bool {
+    native_caps().is_ok_and(|caps| caps.subgroups == Some((8, 8)))
 }
 
 /// A device, and the turn to use it: the list of kernels that ran is kept per device, so one row at a

@@ -19,8 +19,9 @@ pub use adapter::{AdapterChoice, AdapterSummary, adapters, help};
 pub use caps::Caps;
 pub use kernels::{MatMulVariant, Tile};
 pub use pipeline::Checks;
+pub use plan::lower_trace;
 pub use recorder::Counts;
-pub use roofline::{Roofline, roofline};
+pub use roofline::{Roofline, roofline, roofline_launches};
 
 use launch::Operand;
 use memory::{GpuBuf, Pool};

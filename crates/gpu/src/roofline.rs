@@ -53,6 +53,11 @@ pub fn roofline(device: &Device) -> Result<Roofline> {
     })
 }
 
+/// The launches of the measurement, for tests.
+pub fn roofline_launches(caps: &Caps) -> Vec<Launch> {
+    [copy(1 << 10, caps), chains(1 << 10, 1)].into_iter().flat_map(|p| p.launches).collect()
+}
+
 /// Memory for so many vec4.
 fn array(gpu: &Gpu, count: usize) -> Result<View> {
     let layout = Layout::contiguous(Shape::from_checked(&[count * 4]));

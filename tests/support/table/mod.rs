@@ -10,6 +10,7 @@ mod random;
 mod reduce;
 mod shape;
 mod softmax;
+mod step;
 mod unary;
 
 use super::{
@@ -31,6 +32,7 @@ pub fn rows() -> Vec<Row> {
         optimizer::rows(),
         half::rows(),
         random::rows(),
+        step::rows(),
     ];
     families.into_iter().flatten().collect()
 }

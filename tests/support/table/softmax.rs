@@ -2,6 +2,7 @@
 
 use super::in_every_lie;
 use crate::support::{
+    devices,
     inputs::{Draw, Input, Kind, Lie, floats, whole},
     row::{Case, Row, row},
 };
@@ -19,9 +20,62 @@ fn softmax(log: bool, axis: isize) -> Row {
     .cases(in_every_lie(input(&[4, 6, 8])).map(|input| Case::new([input])))
     // Other axes that do not step as one: these are copied first.
     .case(Case::new([input(&[2, 3, 4, 70]).lie(Lie::Permuted)]))
-    .kernels(&["softmax_lanes", "map1"])
-    .hardware(&["softmax_lanes", "softmax_groups", "map1"])
-    .backward(&["softmax_backward_lanes"], &["softmax_backward_lanes", "softmax_backward_groups"])
+    .kernels(&with_registers(&["softmax_lanes", "map1"], axis == -1, "softmax_registers"))
+    .hardware(match axis {
+        -1 => &["softmax_lanes", "softmax_groups", "softmax_registers", "map1"],
+        _ => &["softmax_lanes", "softmax_groups", "map1"],
+    })
+    .backward(
+        &with_registers(&["softmax_backward_lanes"], axis == -1, "softmax_backward_registers"),
+        match axis {
+            -1 => {
+                &["softmax_backward_lanes", "softmax_backward_groups", "softmax_backward_registers"]
+            }
+            _ => &["softmax_backward_lanes", "softmax_backward_groups"],
+        },
+    )
+}
+
+/// Software adapters keep rows in registers only where eight lanes can exchange values.
+fn with_registers(
+    others: &[&'static str],
+    rows_fit: bool,
+    registers: &'static str,
+) -> Vec<&'static str> {
+    let mut kernels = others.to_vec();
+    if rows_fit && devices::has_eight_lanes() {
+        kernels.push(registers);
+    }
+    kernels
+}
+
+/// Rows that lie in whole vec4: kept in registers, where threads can meet.
+fn whole_rows(log: bool) -> Row {
+    let name = if log { "log_softmax whole" } else { "softmax whole" };
+    let rule = if log { "log_softmax" } else { "softmax" };
+    let input = |shape: &[usize]| floats(shape, -4.0, 4.0);
+    row(name, rule, move |x| if log { x[0].log_softmax(-1) } else { x[0].softmax(-1) })
+        .cases(
+            [
+                &[1, 4][..],
+                &[5, 8],
+                &[3, 60],
+                &[70, 32],
+                &[3, 36],
+                &[2, 3, 132],
+                &[7, 1024],
+                &[2, 1028],
+            ]
+            .map(|shape| Case::new([input(shape)])),
+        )
+        .case(Case::new([input(&[2, 4100])]).forward_only())
+        .case(Case::new([input(&[9, 16]).lie(Lie::Rows)]))
+        .kernels(&with_registers(&["softmax_lanes"], true, "softmax_registers"))
+        .hardware(&["softmax_registers"])
+        .backward(
+            &with_registers(&["softmax_backward_lanes"], true, "softmax_backward_registers"),
+            &["softmax_backward_registers"],
+        )
 }
 
 fn labels(shape: &[usize], classes: i64) -> Input {
@@ -67,6 +121,7 @@ pub fn rows() -> Vec<Row> {
     let mut rows = long();
     for log in [false, true] {
         rows.extend([0, 1, -1].map(|axis| softmax(log, axis)));
+        rows.push(whole_rows(log));
     }
     rows.extend([0.0, 0.125].map(cross_entropy));
     rows

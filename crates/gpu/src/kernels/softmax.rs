@@ -1,5 +1,5 @@
-//! Softmax, its backward, and cross-entropy: one thread per row on software adapters and for short
-//! rows, one workgroup per row elsewhere.
+//! Softmax, its backward, and cross-entropy: rows in whole vec4 that are not too long are kept in registers; of the
+//! others one thread per row on software adapters and for short rows, one workgroup per row elsewhere.
 
 use super::{grid, grid_of_groups, reduce, word};
 use crate::{
@@ -112,7 +112,7 @@ fn describe(
 }
 
 fn rowwise(
-    name: [&'static str; 2],
+    name: [&'static str; 3],
     axis: usize,
     log: bool,
     operands: &[(Slot, &Operand)],
@@ -134,10 +134,16 @@ fn rowwise(
                 ("vecs", vecs),
                 ("shuffle", flag(lanes == 8)),
                 ("blocked", flag(caps.software)),
-                ("backward", flag(described.len() == 3)),
             ];
-            let kernel = Kernel { name: "softmax_registers", values, ..Kernel::default() };
-            let steps = count.div_ceil(groups) as u64 * (1 + 2 * u64::from(lanes));
+            let join = if lanes == 8 { "join_shuffle" } else { "join_shared" };
+            let kernel = Kernel {
+                name: name[2],
+                parts: vec!["larger", "larger4", "nan", join],
+                functions: vec!["alias elem = f32; alias bits = u32; alias mask = bool;"],
+                values,
+                ..Kernel::default()
+            };
+            let steps = count.div_ceil(groups) as u64 * (1 + 2 * (u64::from(lanes) / 16 + 16));
             (kernel, Grid { groups: [word(groups), 1], steps })
         }
         None => {
@@ -175,7 +181,7 @@ pub(super) fn softmax(
     caps: &Caps,
 ) -> Result<Program> {
     rowwise(
-        ["softmax_lanes", "softmax_groups"],
+        ["softmax_lanes", "softmax_groups", "softmax_registers"],
         op.axis,
         op.log,
         &[(Slot::In(0), &ins[0]), (Slot::Out(0), &outs[0])],
@@ -190,7 +196,7 @@ pub(super) fn backward(
     caps: &Caps,
 ) -> Result<Program> {
     rowwise(
-        ["softmax_backward_lanes", "softmax_backward_groups"],
+        ["softmax_backward_lanes", "softmax_backward_groups", "softmax_backward_registers"],
         op.axis,
         op.log,
         &[(Slot::In(0), &ins[0]), (Slot::In(1), &ins[1]), (Slot::Out(0), &outs[0])],

@@ -5,7 +5,7 @@ mod memory;
 mod outputs;
 
 use crate::{
-    Gpu,
+    Caps, Gpu,
     launch::{Launch, Slot, Watch},
     memory::GpuBuf,
     pipeline::{PARAMS_BYTES, Pipeline},
@@ -55,6 +55,13 @@ struct GpuPlan {
     waiting: Option<u64>,
     kernels: Vec<wgrad_shaders::Kernel>,
     report: PlanReport,
+}
+
+/// The launches of a recorded step, in order: a pure function of what was recorded and the adapter's capabilities.
+pub fn lower_trace(trace: &Trace, caps: &Caps) -> Result<Vec<Launch>> {
+    let items = fuse::items(trace, &mut trace.values.clone());
+    let launches = items.iter().map(|item| Ok(item.lower(caps)?.launches));
+    Ok(launches.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
 /// Plans a step.

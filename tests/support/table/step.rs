@@ -1,0 +1,55 @@
+//! Recorded steps whose element-wise operations become one kernel.
+
+use super::in_every_lie;
+use crate::support::{
+    inputs::{Input, floats},
+    row::{Case, Row, row},
+};
+use wgrad_core::{Result, Step, Tensor};
+
+fn recorded(x: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) -> Result<Tensor> {
+    let step = Step::new(x[0].device(), |x| Ok(vec![f(x)?]));
+    let inputs: Vec<&Tensor> = x.iter().collect();
+    let results = step.run(&inputs)?;
+    // Once more, as a replay: the same again.
+    let again = step.run(&inputs)?;
+    again[0].try_add(&results[0])?.try_mul(0.5)
+}
+
+pub fn rows() -> Vec<Row> {
+    const REASON: &str = "results of a recorded step lie outside any graph";
+    let number = |shape: &[usize]| floats(shape, -2.0, 2.0).fixed();
+    let shapes = [&[33, 65][..], &[4, 3, 8], &[2, 3, 4, 5, 6], &[128], &[1], &[0, 3]];
+    let pair = |shape: &[usize], other: &[usize]| Case::new([number(shape), number(other)]);
+    let views = in_every_lie(number(&[6, 8]));
+    let with_view = |view: Input| Case::new([number(&[6, 8]), view]);
+    let kernels = ["map_chain", "map1", "map2"];
+    vec![
+        row("chain", "chain", |x| {
+            recorded(x, |x| {
+                let a = x[0].try_mul(&x[1])?.try_add(&x[0])?.relu()?;
+                a.try_sub(0.25)?.square()?.try_div(3.0)?.sigmoid()
+            })
+        })
+        .cases(shapes.map(|shape| pair(shape, shape)))
+        .cases([
+            pair(&[33, 65], &[65]),
+            pair(&[33, 64], &[64]),
+            pair(&[7, 12], &[7, 1]),
+            pair(&[5, 4, 8], &[4, 1]),
+        ])
+        .cases(views.map(with_view))
+        .no_gradient(REASON)
+        .kernels(&kernels),
+        row("chain backward", "chain", |x| {
+            recorded(x, |x| {
+                let at = x[0].requiring_grad();
+                let y = at.tanh()?.try_mul(&x[1])?.gelu()?;
+                Ok(y.backward_with(&x[1])?.wrt(&at)?.clone())
+            })
+        })
+        .cases([pair(&[33, 65], &[33, 65]), pair(&[6, 8], &[6, 8])])
+        .no_gradient(REASON)
+        .kernels(&kernels),
+    ]
+}
