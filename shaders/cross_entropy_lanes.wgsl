@@ -1,9 +1,9 @@
 // cross_entropy_lanes: loss per row of logits and, where wanted, the gradient of the mean loss; one
 // thread per row, without barriers.
 //
-//   x [rows, cols] at any strides, labels [rows]  ->  loss [rows], dx [rows, cols] contiguous
+//   x [rows, cols] at any strides, labels [rows]  ->  loss [rows] or their mean, dx [rows, cols] contiguous
 //   bindings  0 params, 1 x (read), 2 labels (read), 3 loss (write), 4 dx (write), 9 fault
-//   launch    any number of workgroups of 64; a thread steps through rows by the size of the grid
+//   launch    any number of workgroups of WG; a thread steps through rows by the size of the grid
 //   numerics  row maximum subtracted first; the sum runs in blocks of 32
 //   faults    a label outside 0..cols: loss and gradient of that row are 0
 
@@ -17,10 +17,10 @@ struct Params {
 @group(0) @binding(2) var<storage, read> labels: array<u32>;
 @group(0) @binding(3) var<storage, read_write> loss: array<f32>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WG)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
   let cols = params.cols;
-  for (var row = id.x; row < params.count; row += groups.x * 64u) {
+  for (var row = id.x; row < params.count; row += groups.x * WG) {
     let x0 = params.x_offset + row * params.x_row;
     let label = labels[params.labels_offset + row * params.labels_stride];
     let good = legal(label, cols, row, params.serial);
@@ -46,7 +46,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
       let even = log_total + spread / f32(cols);
       row_loss = (1.0 - params.smoothing) * row_loss + params.smoothing * even;
     }
-    loss[params.loss_offset + row] = select(0.0, row_loss, good);
+    keep(row, select(0.0, row_loss, good));
     store_gradient(row, x0, top, total, target_at, good, 0u, 1u);
   }
+  finish(id.x);
 }

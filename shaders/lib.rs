@@ -57,6 +57,8 @@ const PARTS: &[(&str, &str)] = &[
     ("index", include_str!("lib/index.wgsl")),
     ("join_shared", include_str!("lib/join_shared.wgsl")),
     ("join_shuffle", include_str!("lib/join_shuffle.wgsl")),
+    ("keep_mean", include_str!("lib/keep_mean.wgsl")),
+    ("keep_rows", include_str!("lib/keep_rows.wgsl")),
     ("larger", include_str!("lib/larger.wgsl")),
     ("larger4", include_str!("lib/larger4.wgsl")),
     ("listed_positions", include_str!("lib/listed_positions.wgsl")),

@@ -58,6 +58,7 @@ const CHANGES: &[Sabotage] = &[
     change("cross_entropy_groups", ["(p - wanted)", "p"], "cross_entropy", HARDWARE),
     change("cross_entropy_groups", ["spread / f32(cols)", "spread"], "cross_entropy smoothed", HARDWARE),
     change("cross_entropy_lanes", ["row_loss, good)", "1.01 * row_loss, good)"], "cross_entropy", SOFTWARE),
+    change("cross_entropy_lanes", ["row += groups.x * WG", "row += groups.x * WG * 2u"], "cross_entropy", SOFTWARE),
     change("cross_entropy_lanes", ["(p - wanted)", "p"], "cross_entropy", SOFTWARE),
     change("cross_entropy_lanes", ["spread / f32(cols)", "spread"], "cross_entropy smoothed", SOFTWARE),
     change("gather_rows", ["= value;", "= value + elem(1);"], "gather", SOFTWARE),

@@ -212,25 +212,41 @@ pub(super) fn cross_entropy(
 ) -> Result<Program> {
     let (x, labels) = (&ins[0].layout, &ins[1].layout);
     let (rows, cols) = (x.shape[0], x.shape[1]);
-    let (groups, grid) = by_groups(cols, rows, caps);
+    // So little work that a second launch would cost more than a second thread saves.
+    let once = caps.software && caps.subgroups == Some((8, 8)) && rows > 0 && rows * cols <= 4096;
+    let (groups, grid) = match once {
+        true => (false, Grid { groups: [1, 1], steps: (rows.div_ceil(8) * (cols * 4 + 1)) as u64 }),
+        false => by_groups(cols, rows, caps),
+    };
     let gradient = if op.gradient { "cross_entropy_gradient" } else { "cross_entropy_loss_only" };
-    let kernel = Kernel {
+    let mut kernel = Kernel {
         name: if groups { "cross_entropy_groups" } else { "cross_entropy_lanes" },
         parts: vec!["watch", "larger", "nan", gradient],
         aliases: vec![("elem", "f32"), ("bits", "u32"), ("mask", "bool")],
         ..Kernel::default()
     };
+    if !groups {
+        kernel.parts.push(if once { "keep_mean" } else { "keep_rows" });
+        kernel.values.push(("WG", if once { 8 } else { 64 }));
+    }
+    let (loss, loss_at) = match once {
+        true => (Slot::Out(0), outs[0].layout.offset),
+        false => (Slot::Scratch(0), 0),
+    };
     let weight = 1.0 / rows as f32;
     let mut launch = Launch::new(kernel, grid, x.numel() as u64 * 4)
         .params([rows, cols, x.offset, x.strides[0], x.strides[1]].map(word))
         .params([word(labels.offset), word(labels.strides[0]), 0])
-        .params([op.smoothing.to_bits(), weight.to_bits(), 0])
+        .params([op.smoothing.to_bits(), weight.to_bits(), word(loss_at)])
         .params([outs.get(1).map_or(0, |dx| word(dx.layout.offset))])
         .read(1, Slot::In(0))
         .read(2, Slot::In(1))
-        .write(3, Slot::Scratch(0));
+        .write(3, loss);
     if op.gradient {
         launch = launch.write(4, Slot::Out(1));
+    }
+    if once {
+        return Ok(Program { launches: vec![launch.watch(1, cols, 7)], scratch: Vec::new() });
     }
     let mut program = Program { launches: Vec::with_capacity(2), scratch: vec![rows.max(1) * 4] };
     if rows > 0 {

@@ -1,0 +1,7 @@
+// keep_rows: the losses of all rows, for a reduction to follow.
+
+fn keep(row: u32, row_loss: f32) {
+  loss[params.loss_offset + row] = row_loss;
+}
+
+fn finish(lane: u32) {}
