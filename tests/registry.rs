@@ -25,7 +25,7 @@ use std::{
 };
 use support::{check, table};
 use wgrad_core::Op;
-use wgrad_gpu::{Caps, MatMulVariant, Tile, kernels::lower, launch::Launch};
+use wgrad_gpu::{Caps, Cooperative, MatMulVariant, Square, Tile, kernels::lower, launch::Launch};
 
 /// What the table runs.
 struct Walked {
@@ -74,12 +74,24 @@ fn adapters() -> Vec<Caps> {
     ];
     let forced = [
         MatMulVariant::Tiled,
-        MatMulVariant::Registers(Tile::Small),
-        MatMulVariant::Registers(Tile::Medium),
-        MatMulVariant::Registers(Tile::Large),
+        MatMulVariant::Registers { tile: Tile::Small, parts: 1 },
+        MatMulVariant::Registers { tile: Tile::Medium, parts: 3 },
+        MatMulVariant::Registers { tile: Tile::Large, parts: 1 },
+        MatMulVariant::Registers { tile: Tile::Wide, parts: 1 },
+        MatMulVariant::Thin { parts: 1 },
+        MatMulVariant::Thin { parts: 3 },
         MatMulVariant::Lanes { rows: 24, cols4: 2, shuffle: false },
     ];
     all.extend(forced.map(|variant| Caps { force_matmul: Some(variant), ..hardware }));
+    // Matrix units as NVIDIA and AMD list them, and as Metal does.
+    for (edge, square) in [(16, Square::Of64), (16, Square::Of128), (8, Square::Of64)] {
+        all.push(Caps {
+            cooperative: Some(Cooperative { edge, subgroup: 32 }),
+            force_matmul: Some(MatMulVariant::Cooperative { square, parts: 1 }),
+            workgroup_memory: 32 << 10,
+            ..hardware
+        });
+    }
     all
 }
 

@@ -3,6 +3,7 @@
 use wgrad_core::Layout;
 
 /// An operand as the kernel reads it.
+#[derive(Clone, Copy)]
 pub(super) struct Side {
     pub layout: &'static str,
     pub vec4: bool,
