@@ -8,21 +8,28 @@ use wgrad_shaders::Kernel;
 /// Sizes of `matmul_cooperative`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Square {
-    /// 128×128×32, 8 subgroups of 64×32.
+    /// 128×128×32, 256 threads; with subgroups of 32 each has 64×32.
     Of128,
-    /// 64×64×32, 4 subgroups of 32×32.
+    /// 64×64×32, 128 threads; with subgroups of 32 each has 32×32.
     Of64,
 }
 
 const BK: u32 = 32;
 
 impl Square {
-    /// bm and bn, and subgroups down and across
-    fn sizes(self) -> [u32; 3] {
+    /// bm and bn, and threads
+    fn sizes(self) -> [u32; 2] {
         match self {
-            Square::Of128 => [128, 2, 4],
-            Square::Of64 => [64, 2, 2],
+            Square::Of128 => [128, 256],
+            Square::Of64 => [64, 128],
         }
+    }
+
+    /// Subgroups down and across: as near to a square as they go.
+    fn subgroups(self, lanes: u32) -> [u32; 2] {
+        let count = (self.sizes()[1] / lanes.max(1)).max(1);
+        let down = 1 << (count.ilog2() / 2);
+        [down, count / down]
     }
 
     /// Rows and columns of the result per workgroup.
@@ -32,11 +39,14 @@ impl Square {
 
     /// Whether an adapter has matrix units and what a workgroup needs.
     pub(super) fn fits(self, caps: &Caps) -> bool {
-        let [side, down, across] = self.sizes();
+        let [side, threads] = self.sizes();
         caps.cooperative.is_some_and(|Cooperative { edge, subgroup }| {
-            let memory =
-                2 * side.max(BK) * (side.min(BK) + 8) * 2 + down * across * edge * edge * 4;
-            down * across * subgroup <= caps.max_lanes && memory <= caps.workgroup_memory
+            let [down, across] = self.subgroups(subgroup);
+            let memory = 2 * side * (BK + 8) * 2 + down * across * edge * edge * 4;
+            subgroup.is_power_of_two()
+                && across * edge <= side
+                && threads <= caps.max_lanes
+                && memory <= caps.workgroup_memory
         })
     }
 }
@@ -49,7 +59,8 @@ pub(super) fn cooperative(square: Square, product: &Product, caps: &Caps) -> Res
             "this device was opened without cooperative matrices, or has too little for them",
         ));
     };
-    let [side, down, across] = square.sizes();
+    let side = square.sizes()[0];
+    let [down, across] = square.subgroups(subgroup);
     let Product { a, b, sizes, epilogue, .. } = product;
     let whole = a.vec4 && b.vec4 && whole(sizes, [side, side, BK]);
     let mut kernel = Kernel {
