@@ -72,7 +72,7 @@ pub fn matmul_variants() -> Vec<MatMulVariant> {
     }
     if matrix_units() {
         variants.extend(
-            [(Square::Of64, 1), (Square::Of128, 1), (Square::Of64, 3)]
+            [(Square::Of64, 1), (Square::Of128, 3)]
                 .map(|(square, parts)| MatMulVariant::Cooperative { square, parts }),
         );
     }
