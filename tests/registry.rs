@@ -25,7 +25,11 @@ use std::{
 };
 use support::{check, table};
 use wgrad_core::Op;
-use wgrad_gpu::{Caps, Cooperative, MatMulVariant, Square, Tile, kernels::lower, launch::Launch};
+use wgrad_gpu::{
+    Caps, Cooperative, MatMulVariant, Square, Tile,
+    kernels::lower,
+    launch::{Binding, Launch, Slot},
+};
 
 /// What the table runs.
 struct Walked {
@@ -86,7 +90,7 @@ fn adapters() -> Vec<Caps> {
     // Matrix units as NVIDIA and AMD list them, and as Metal does.
     for (edge, square) in [(16, Square::Of64), (16, Square::Of128), (8, Square::Of64)] {
         all.push(Caps {
-            cooperative: Some(Cooperative { edge, subgroup: 32 }),
+            cooperative: Some(Cooperative { edge, subgroup: 32, packed: edge == 16 }),
             force_matmul: Some(MatMulVariant::Cooperative { square, parts: 1 }),
             workgroup_memory: 32 << 10,
             ..hardware
@@ -170,6 +174,36 @@ fn every_kernel_is_valid_in_every_language() {
         let checked = shader::check(launch);
         assert!(checked.is_ok(), "{:?}: {}", launch.kernel, checked.unwrap_err());
     }
+}
+
+/// The place that the products for GPUs keep for a further operand, `apply(z, e)`: no operation uses it yet.
+#[test]
+fn products_take_an_extra_operand() {
+    let mut seen = HashSet::new();
+    for launch in LAUNCHES.values() {
+        let mut launch = launch.clone();
+        let kernel = &mut launch.kernel;
+        let Some(extra) = kernel.values.iter_mut().find(|(name, _)| *name == "extra") else {
+            continue;
+        };
+        *extra = ("extra", 1);
+        kernel.values.retain(|(name, _)| *name != "activation");
+        kernel.values.push(("activation", 1));
+        kernel.parts = vec!["matmul_params"];
+        kernel.functions.retain(|text| text.starts_with("enable"));
+        kernel.functions.push(
+            "fn apply(z: vec4<f32>, e: vec4<f32>) -> vec4<f32> { return select(vec4(0.0), z, e > vec4(0.0)); }",
+        );
+        if let Some(last) = launch.bindings.last_mut() {
+            last.at += 1;
+            let extra = Binding { at: last.at - 1, slot: Slot::In(0), write: false };
+            launch.bindings.push(extra);
+        }
+        seen.insert(launch.kernel.name);
+        let checked = shader::check(&launch);
+        assert!(checked.is_ok(), "{:?}: {}", launch.kernel, checked.unwrap_err());
+    }
+    assert_eq!(seen.len(), 4, "{seen:?}");
 }
 
 #[test]

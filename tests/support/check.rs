@@ -307,7 +307,10 @@ impl Trial<'_> {
             let (gradients, kernels) =
                 gpu.kernels_of(|| laid.gradients(&y, &self.judged.cotangent));
             backward = self::names(&kernels);
-            self.compare_gradients("gpu", &read_all(&gradients?)?)?;
+            let gradients = read_all(&gradients?)?;
+            if !(self.coarse && self.row.kink) {
+                self.compare_gradients("gpu", &gradients)?;
+            }
         }
         Ok([names, backward])
     }

@@ -97,6 +97,9 @@ pub struct Row {
     pub no_gradient: Option<&'static str>,
     /// Why its gradient is not compared with difference quotients.
     pub no_differences: Option<&'static str>,
+    /// Whether its gradient jumps where a product's sign changes: one rounded to f16 is then judged by
+    /// its values only.
+    pub kink: bool,
     /// Whether matmul variants are forced on this row one by one.
     pub matmul: bool,
     software: Vec<&'static str>,
@@ -120,6 +123,7 @@ pub fn row(
         half: false,
         no_gradient: None,
         no_differences: None,
+        kink: false,
         matmul: false,
         software: Vec::new(),
         hardware: None,
@@ -182,6 +186,12 @@ impl Row {
 
     pub fn half(mut self) -> Row {
         self.half = true;
+        self
+    }
+
+    /// The gradient jumps where a product's sign changes.
+    pub fn kink(mut self, kink: bool) -> Row {
+        self.kink = kink;
         self
     }
 

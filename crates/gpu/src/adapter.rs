@@ -199,7 +199,8 @@ fn cooperative(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo) -> Option<Coop
     let listed = adapter.cooperative_matrix_properties();
     let edge = listed.iter().filter(|x| usable(x)).map(|x| x.m_size).max()?;
     let has = adapter.features().contains(COOPERATIVE);
-    (has && subgroup > 0).then_some(Cooperative { edge, subgroup })
+    let packed = info.backend == wgpu::Backend::Vulkan;
+    (has && subgroup > 0).then_some(Cooperative { edge, subgroup, packed })
 }
 
 /// What kernels with cooperative matrices need.

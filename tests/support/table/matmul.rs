@@ -153,6 +153,7 @@ fn layer(bias: bool, activation: Option<FusedActivation>) -> Row {
         .kernels(kernels)
         .hardware(&["matmul_registers", "matmul_thin", "matmul_sum"])
         .backward(&["matmul"], &["matmul_registers", "matmul_thin"])
+        .kink(activation == Some(FusedActivation::Relu))
         .each_matmul()
 }
 

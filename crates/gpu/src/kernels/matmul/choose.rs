@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn matrix_units_only_where_asked_for_and_never_on_software() {
         let caps = Caps {
-            cooperative: Some(Cooperative { edge: 16, subgroup: 32 }),
+            cooperative: Some(Cooperative { edge: 16, subgroup: 32, packed: true }),
             workgroup_memory: 48 << 10,
             ..Caps::floor(false, 0)
         };

@@ -40,7 +40,7 @@ impl Square {
     /// Whether an adapter has matrix units and what a workgroup needs.
     pub(super) fn fits(self, caps: &Caps) -> bool {
         let [side, threads] = self.sizes();
-        caps.cooperative.is_some_and(|Cooperative { edge, subgroup }| {
+        caps.cooperative.is_some_and(|Cooperative { edge, subgroup, .. }| {
             let [down, across] = self.subgroups(subgroup);
             let memory = 2 * side * (BK + 8) * 2 + down * across * edge * edge * 4;
             subgroup.is_power_of_two()
@@ -52,7 +52,8 @@ impl Square {
 }
 
 pub(super) fn cooperative(square: Square, product: &Product, caps: &Caps) -> Result<Built> {
-    let Some(Cooperative { edge, subgroup }) = caps.cooperative.filter(|_| square.fits(caps))
+    let Some(Cooperative { edge, subgroup, packed }) =
+        caps.cooperative.filter(|_| square.fits(caps))
     else {
         return Err(Error::device(
             "matmul",
@@ -73,7 +74,7 @@ pub(super) fn cooperative(square: Square, product: &Product, caps: &Caps) -> Res
             ("sm", down),
             ("sn", across),
             ("subgroup", subgroup),
-            ("packed", 0),
+            ("packed", u32::from(packed)),
             ("a_vec4", u32::from(a.vec4)),
             ("b_vec4", u32::from(b.vec4)),
             ("whole", u32::from(whole)),
