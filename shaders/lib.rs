@@ -43,6 +43,9 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("map_chain", include_str!("map_chain.wgsl.jinja")),
     ("matmul_lanes", include_str!("matmul_lanes.wgsl.jinja")),
     ("matmul_registers", include_str!("matmul_registers.wgsl.jinja")),
+    ("matmul_thin", include_str!("matmul_thin.wgsl.jinja")),
+    ("matmul_sum", include_str!("matmul_sum.wgsl.jinja")),
+    ("matmul_cooperative", include_str!("matmul_cooperative.wgsl.jinja")),
     ("softmax_backward_registers", include_str!("softmax_backward_registers.wgsl.jinja")),
     ("softmax_registers", include_str!("softmax_registers.wgsl.jinja")),
 ];
@@ -63,6 +66,7 @@ const PARTS: &[(&str, &str)] = &[
     ("larger4", include_str!("lib/larger4.wgsl")),
     ("listed_positions", include_str!("lib/listed_positions.wgsl")),
     ("log_of", include_str!("lib/log_of.wgsl")),
+    ("matmul_params", include_str!("lib/matmul_params.wgsl")),
     ("nan", include_str!("lib/nan.wgsl")),
     ("normal_cdf", include_str!("lib/normal_cdf.wgsl")),
     ("philox", include_str!("lib/philox.wgsl")),
@@ -147,29 +151,48 @@ pub fn defaults() -> Vec<(&'static str, Kernel)> {
         ],
         ..Kernel::default()
     };
-    let registers = Kernel {
-        name: "matmul_registers",
-        values: vec![
-            ("bm", 64),
-            ("bn", 64),
-            ("bk", 16),
-            ("tm", 4),
-            ("tn", 4),
-            ("a_vec4", 1),
-            ("b_vec4", 1),
-            ("y_vec4", 1),
-            ("bias", 0),
-            ("activation", 0),
-        ],
-        aliases: vec![("a_layout", "row"), ("b_layout", "row")],
-        ..Kernel::default()
+    let plain = [("bias", 0), ("extra", 0), ("activation", 0)];
+    let gpu = |name, values: &[(&'static str, u32)], aliases: &[(&'static str, &'static str)]| {
+        let values = values.iter().chain(&plain).copied().collect();
+        Kernel {
+            name,
+            parts: vec!["matmul_params"],
+            values,
+            aliases: aliases.to_vec(),
+            ..Kernel::default()
+        }
     };
+    let rows = [("a_layout", "row"), ("b_layout", "row")];
+    let fours = [("a_vec4", 1), ("b_vec4", 1), ("whole", 1)];
+    let registers = |bm, bn, bk, tm, tn| {
+        let tile = [("bm", bm), ("bn", bn), ("bk", bk), ("tm", tm), ("tn", tn), ("y_vec4", 1)];
+        gpu("matmul_registers", &[&tile[..], &fours].concat(), &rows)
+    };
+    let thin = [("by_col", 0), ("few", 1), ("tl", 2), ("tk", 64), ("x_vec4", 1)];
+    let cooperative = [
+        ("bm", 64),
+        ("bn", 64),
+        ("bk", 32),
+        ("edge", 16),
+        ("sm", 2),
+        ("sn", 2),
+        ("subgroup", 32),
+        ("packed", 1),
+    ];
+    let cooperative = gpu("matmul_cooperative", &[&cooperative[..], &fours].concat(), &rows);
     vec![
         ("matmul_lanes", lanes(1)),
         ("matmul_lanes_without_subgroups", lanes(0)),
-        ("matmul_registers_64", registers),
+        ("matmul_registers_64", registers(64, 64, 16, 8, 8)),
+        ("matmul_registers_128", registers(128, 128, 16, 8, 8)),
+        ("matmul_thin", gpu("matmul_thin", &thin, &[("unit", "k")])),
+        ("matmul_sum", gpu("matmul_sum", &[("vec4", 1)], &[])),
+        ("matmul_cooperative_64", Kernel { functions: vec![COOPERATIVE], ..cooperative }),
     ]
 }
+
+/// What must stand in front of a module with cooperative matrices.
+pub const COOPERATIVE: &str = "enable f16; enable wgpu_cooperative_matrix;";
 
 fn environment() -> &'static minijinja::Environment<'static> {
     static ENVIRONMENT: std::sync::OnceLock<minijinja::Environment<'static>> =

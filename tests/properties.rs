@@ -180,7 +180,7 @@ fn same(got: &Tensor, want: &Tensor) {
 fn near(op: &str, terms: usize, got: &Tensor, want: &Tensor) {
     assert_eq!(got.shape(), want.shape());
     let wanted = read(want).unwrap();
-    let context = Context { scale: terms as f64, terms, half: false };
+    let context = Context { scale: terms as f64, terms, half: false, coarse: false };
     let bound = |i: usize| 2.0 * tolerance::of(op).bound(wanted[i], &context);
     close(op, want.shape(), &read(got).unwrap(), &wanted, bound).unwrap();
 }

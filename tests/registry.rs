@@ -26,7 +26,10 @@ use std::{
 use support::{check, table};
 use wgrad_core::{Op, Trace};
 use wgrad_gpu::{
-    Caps, MatMulVariant, Tile, kernels::lower, launch::Launch, lower_trace, roofline_launches,
+    Caps, Cooperative, MatMulVariant, Square, Tile,
+    kernels::lower,
+    launch::{Binding, Launch, Slot},
+    lower_trace, roofline_launches,
 };
 
 /// What the table runs.
@@ -83,12 +86,24 @@ fn adapters() -> Vec<Caps> {
     ];
     let forced = [
         MatMulVariant::Tiled,
-        MatMulVariant::Registers(Tile::Small),
-        MatMulVariant::Registers(Tile::Medium),
-        MatMulVariant::Registers(Tile::Large),
+        MatMulVariant::Registers { tile: Tile::Small, parts: 1 },
+        MatMulVariant::Registers { tile: Tile::Medium, parts: 3 },
+        MatMulVariant::Registers { tile: Tile::Large, parts: 1 },
+        MatMulVariant::Registers { tile: Tile::Wide, parts: 1 },
+        MatMulVariant::Thin { parts: 1 },
+        MatMulVariant::Thin { parts: 3 },
         MatMulVariant::Lanes { rows: 24, cols4: 2, shuffle: false },
     ];
     all.extend(forced.map(|variant| Caps { force_matmul: Some(variant), ..hardware }));
+    // Matrix units as NVIDIA and AMD list them, and as Metal does.
+    for (edge, square) in [(16, Square::Of64), (16, Square::Of128), (8, Square::Of64)] {
+        all.push(Caps {
+            cooperative: Some(Cooperative { edge, subgroup: 32, packed: edge == 16 }),
+            force_matmul: Some(MatMulVariant::Cooperative { square, parts: 1 }),
+            workgroup_memory: 32 << 10,
+            ..hardware
+        });
+    }
     all
 }
 
@@ -171,6 +186,36 @@ fn every_kernel_is_valid_in_every_language() {
         let checked = shader::check(launch);
         assert!(checked.is_ok(), "{:?}: {}", launch.kernel, checked.unwrap_err());
     }
+}
+
+/// The place that the products for GPUs keep for a further operand, `apply(z, e)`: no operation uses it yet.
+#[test]
+fn products_take_an_extra_operand() {
+    let mut seen = HashSet::new();
+    for launch in LAUNCHES.values() {
+        let mut launch = launch.clone();
+        let kernel = &mut launch.kernel;
+        let Some(extra) = kernel.values.iter_mut().find(|(name, _)| *name == "extra") else {
+            continue;
+        };
+        *extra = ("extra", 1);
+        kernel.values.retain(|(name, _)| *name != "activation");
+        kernel.values.push(("activation", 1));
+        kernel.parts = vec!["matmul_params"];
+        kernel.functions.retain(|text| text.starts_with("enable"));
+        kernel.functions.push(
+            "fn apply(z: vec4<f32>, e: vec4<f32>) -> vec4<f32> { return select(vec4(0.0), z, e > vec4(0.0)); }",
+        );
+        if let Some(last) = launch.bindings.last_mut() {
+            last.at += 1;
+            let extra = Binding { at: last.at - 1, slot: Slot::In(0), write: false };
+            launch.bindings.push(extra);
+        }
+        seen.insert(launch.kernel.name);
+        let checked = shader::check(&launch);
+        assert!(checked.is_ok(), "{:?}: {}", launch.kernel, checked.unwrap_err());
+    }
+    assert_eq!(seen.len(), 4, "{seen:?}");
 }
 
 #[test]

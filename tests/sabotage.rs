@@ -16,7 +16,7 @@ use support::{
     devices::{self, Mode},
     runner, table,
 };
-use wgrad_gpu::{MatMulVariant, Tile};
+use wgrad_gpu::{MatMulVariant, Square, Tile};
 
 /// A change to a kernel's text, and the row that must fail with it.
 struct Sabotage {
@@ -40,7 +40,15 @@ const fn change(
 }
 
 const fn registers(tile: Tile) -> Mode {
-    Mode::MatMul(MatMulVariant::Registers(tile))
+    Mode::MatMul(MatMulVariant::Registers { tile, parts: 1 })
+}
+
+const SPLIT: Mode = Mode::MatMul(MatMulVariant::Registers { tile: Tile::Small, parts: 3 });
+const THIN: Mode = Mode::MatMul(MatMulVariant::Thin { parts: 1 });
+const THIN_SPLIT: Mode = Mode::MatMul(MatMulVariant::Thin { parts: 3 });
+
+const fn cooperative(square: Square, parts: u32) -> Mode {
+    Mode::MatMul(MatMulVariant::Cooperative { square, parts })
 }
 
 const fn lanes(rows: u32, cols4: u32, shuffle: bool) -> Mode {
@@ -71,9 +79,24 @@ const CHANGES: &[Sabotage] = &[
     change("matmul_lanes", ["= z0[0];", "= z0[1];"], "matmul sizes", lanes(8, 1, false)),
     change("matmul_lanes", ["= z1[0];", "= z1[1];"], "matmul sizes", lanes(24, 2, false)),
     change("matmul_lanes", ["subgroupShuffle(a0, 1u)", "subgroupShuffle(a0, 0u)"], "matmul sizes", lanes(8, 1, true)),
+    change("matmul_cooperative", ["z[0]; }", "z[1]; }"], "matmul sizes", cooperative(Square::Of64, 1)),
+    change("matmul_cooperative", ["u * y_row + 0u;", "u * y_row + 1u;"], "matmul whole", cooperative(Square::Of128, 3)),
+    change("matmul_cooperative", ["z += vec4(", "z -= vec4("], "linear bias", cooperative(Square::Of64, 1)),
     change("matmul_registers", ["let at = y_start", "let at = 1u + y_start"], "matmul sizes", registers(Tile::Small)),
     change("matmul_registers", ["let at = y_start", "let at = 1u + y_start"], "matmul sizes", registers(Tile::Medium)),
     change("matmul_registers", ["let at = y_start", "let at = 1u + y_start"], "matmul sizes", registers(Tile::Large)),
+    change("matmul_registers", ["let at = y_start", "let at = 1u + y_start"], "matmul sizes", registers(Tile::Wide)),
+    change("matmul_registers", ["at + 2u * apart", "at + 3u * apart"], "matmul whole", registers(Tile::Large)),
+    change("matmul_registers", ["inside[3]", "inside[2]"], "matmul sizes", registers(Tile::Medium)),
+    change("matmul_registers", ["band * 8u, 8u)", "band * 8u, 7u)"], "matmul bands", registers(Tile::Large)),
+    change("matmul_registers", ["* params.part_k;", "* 32u;"], "matmul deep", SPLIT),
+    change("matmul_sum", ["part < params.parts", "part + 1u < params.parts"], "matmul deep", SPLIT),
+    change("matmul_sum", ["bias_offset +", "bias_offset + 1u +"], "linear bias", SPLIT),
+    change("matmul_sum", ["= apply(", "= -apply("], "linear bias relu", SPLIT),
+    change("matmul_thin", ["[y_start + in_matrix[0]] = z[0]", "[y_start + in_matrix[0]] = z[1]"], "matmul vector", THIN),
+    change("matmul_thin", ["kt < reach", "kt + 1u < reach"], "matmul deep", THIN),
+    change("matmul_thin", ["k4 < vec4(", "k4 <= vec4("], "matmul sizes", THIN),
+    change("matmul_thin", ["* params.part_k;", "* 32u;"], "matmul deep", THIN_SPLIT),
     change("matmul_tiled", ["= sum;", "= sum + 1.0;"], "matmul sizes", Mode::MatMul(MatMulVariant::Tiled)),
     change("narrow_f16", ["= packed;", "= packed ^ 256u;"], "exp f16", SOFTWARE),
     change("narrow_f16", ["0xfffu + odd", "0xfffu"], "cast f32 f16 ties", SOFTWARE),
@@ -140,10 +163,16 @@ fn main() -> ExitCode {
         });
         for (i, change) in CHANGES.iter().enumerate() {
             // A forced variant that this adapter lacks is not there to break.
-            let shuffles =
-                matches!(change.mode, Mode::MatMul(MatMulVariant::Lanes { shuffle: true, .. }))
-                    || (change.mode == SOFTWARE && change.kernel.ends_with("_registers"));
-            let here = !shuffles || devices::has_eight_lanes();
+            let special = matches!(
+                change.mode,
+                Mode::MatMul(
+                    MatMulVariant::Lanes { shuffle: true, .. } | MatMulVariant::Cooperative { .. }
+                )
+            );
+            let shuffles = change.mode == SOFTWARE && change.kernel.ends_with("_registers");
+            let here = (!special
+                || devices::matmul_variants().iter().any(|v| change.mode == Mode::MatMul(*v)))
+                && (!shuffles || devices::has_eight_lanes());
             if here {
                 let name = format!("{}::{i}::{}", change.kernel, change.mode);
                 suite.gpu(name, || change.noticed());

@@ -97,7 +97,7 @@ fn a_layer() -> Result<()> {
         let (w, b) = (layer.weight.tensor()?, layer.bias.as_ref().unwrap().tensor()?);
         let by_hand = x.matmul(&w.t()?)?.try_add(b)?.relu()?.to_vec::<f32>()?;
         // Three products, the sum of their sizes below 2.
-        let layer_scale = tolerance::Context { scale: 2.0, terms: 3, half: false };
+        let layer_scale = tolerance::Context { scale: 2.0, terms: 3, half: false, coarse: false };
         for (got, want) in layer.forward(&x)?.to_vec::<f32>()?.iter().zip(by_hand) {
             let near = tolerance::of("linear").bound(0.0, &layer_scale);
             assert!(f64::from((got - want).abs()) <= near, "{got} {want}");

@@ -142,11 +142,13 @@ struct Trial<'a> {
     row: &'a Row,
     case: &'a Case,
     judged: &'a Judged,
+    /// Whether products round their operands to f16.
+    coarse: bool,
 }
 
 impl Trial<'_> {
     fn context(&self, terms: usize) -> Context {
-        Context { scale: 0.0, terms, half: self.row.half }
+        Context { scale: 0.0, terms, half: self.row.half, coarse: self.coarse }
     }
 
     fn compare(&self, what: &str, shape: &[usize], got: &[f64]) -> Result<(), Failure> {
@@ -305,7 +307,10 @@ impl Trial<'_> {
             let (gradients, kernels) =
                 gpu.kernels_of(|| laid.gradients(&y, &self.judged.cotangent));
             backward = self::names(&kernels);
-            self.compare_gradients("gpu", &read_all(&gradients?)?)?;
+            let gradients = read_all(&gradients?)?;
+            if !(self.coarse && self.row.kink) {
+                self.compare_gradients("gpu", &gradients)?;
+            }
         }
         Ok([names, backward])
     }
@@ -315,17 +320,17 @@ fn names(kernels: &[Kernel]) -> Vec<&'static str> {
     kernels.iter().map(|kernel| kernel.name).collect()
 }
 
-fn trials(row: &Row) -> impl Iterator<Item = Result<Trial<'_>, Failure>> {
-    (0..row.cases.len()).map(|index| {
+fn trials(row: &Row, coarse: bool) -> impl Iterator<Item = Result<Trial<'_>, Failure>> {
+    (0..row.cases.len()).map(move |index| {
         let case = &row.cases[index];
         let judged = judged(row, index).map_err(|f| f.at(&case.label()))?;
-        Ok(Trial { row, case, judged })
+        Ok(Trial { row, case, judged, coarse })
     })
 }
 
 /// A row on the CPU: the judge against finite differences, and f32 against the judge.
 pub fn cpu(row: &Row) -> Result<(), Failure> {
-    for trial in trials(row) {
+    for trial in trials(row, false) {
         let trial = trial?;
         trial.cpu().map_err(|f| f.at(&trial.case.label()))?;
     }
@@ -336,7 +341,7 @@ pub fn cpu(row: &Row) -> Result<(), Failure> {
 pub fn gpu(row: &Row, opened: &Opened, mode: Mode) -> Result<(), Failure> {
     let _turn = opened.turn();
     let mut ran = [Vec::new(), Vec::new()];
-    for trial in trials(row) {
+    for trial in trials(row, mode.coarse()) {
         let trial = trial?;
         let names = trial.gpu(opened, mode).map_err(|f| f.at(&trial.case.label()))?;
         for (all, names) in ran.iter_mut().zip(names) {

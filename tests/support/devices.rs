@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 use wgrad_core::{Device, Error, Result};
-use wgrad_gpu::{AdapterChoice, Caps, Edit, Gpu, MatMulVariant, Options, Tile};
+use wgrad_gpu::{AdapterChoice, Caps, Edit, Gpu, MatMulVariant, Options, Square, Tile};
 
 /// Which kernels an adapter is made to choose.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,7 +26,13 @@ impl fmt::Display for Mode {
             Mode::Software => f.write_str("gpu_software"),
             Mode::Hardware => f.write_str("gpu_hardware"),
             Mode::MatMul(MatMulVariant::Tiled) => f.write_str("gpu_tiled"),
-            Mode::MatMul(MatMulVariant::Registers(tile)) => write!(f, "gpu_registers_{tile:?}"),
+            Mode::MatMul(MatMulVariant::Registers { tile, parts }) => {
+                write!(f, "gpu_registers_{tile:?}_{parts}")
+            }
+            Mode::MatMul(MatMulVariant::Thin { parts }) => write!(f, "gpu_thin_{parts}"),
+            Mode::MatMul(MatMulVariant::Cooperative { square, parts }) => {
+                write!(f, "gpu_cooperative_{square:?}_{parts}")
+            }
             Mode::MatMul(MatMulVariant::Lanes { rows, cols4, shuffle }) => {
                 let how = if *shuffle { "shuffle" } else { "loads" };
                 write!(f, "gpu_lanes_{rows}x{cols4}_{how}")
@@ -35,14 +41,26 @@ impl fmt::Display for Mode {
     }
 }
 
-/// The matmul variants that tests force one by one; shuffles only where subgroups have 8 lanes.
+impl Mode {
+    /// Whether products round their operands to f16.
+    pub fn coarse(self) -> bool {
+        matches!(self, Mode::MatMul(MatMulVariant::Cooperative { .. }))
+    }
+}
+
+/// The matmul variants that tests force one by one; shuffles only where subgroups have 8 lanes,
+/// cooperative matrices only where the adapter lists them.
 pub fn matmul_variants() -> Vec<MatMulVariant> {
     let lanes = |rows, cols4, shuffle| MatMulVariant::Lanes { rows, cols4, shuffle };
     let mut variants = vec![
         MatMulVariant::Tiled,
-        MatMulVariant::Registers(Tile::Small),
-        MatMulVariant::Registers(Tile::Medium),
-        MatMulVariant::Registers(Tile::Large),
+        MatMulVariant::Registers { tile: Tile::Small, parts: 1 },
+        MatMulVariant::Registers { tile: Tile::Medium, parts: 1 },
+        MatMulVariant::Registers { tile: Tile::Large, parts: 1 },
+        MatMulVariant::Registers { tile: Tile::Wide, parts: 1 },
+        MatMulVariant::Registers { tile: Tile::Small, parts: 3 },
+        MatMulVariant::Thin { parts: 1 },
+        MatMulVariant::Thin { parts: 3 },
         lanes(8, 1, false),
         lanes(16, 1, false),
         lanes(24, 2, false),
@@ -52,12 +70,30 @@ pub fn matmul_variants() -> Vec<MatMulVariant> {
             [(8, 1), (16, 1), (16, 2), (32, 2)].map(|(rows, cols4)| lanes(rows, cols4, true)),
         );
     }
+    if matrix_units() {
+        variants.extend(
+            [(Square::Of64, 1), (Square::Of128, 3)]
+                .map(|(square, parts)| MatMulVariant::Cooperative { square, parts }),
+        );
+    }
     variants
 }
 
 /// Whether subgroups of this adapter have 8 lanes, as kernels with shuffles need.
 pub fn has_eight_lanes() -> bool {
     native_caps().is_ok_and(|caps| caps.subgroups == Some((8, 8)))
+}
+
+/// Whether the adapter has matrix units that kernels can use.
+pub fn matrix_units() -> bool {
+    static UNITS: OnceLock<bool> = OnceLock::new();
+    *UNITS.get_or_init(|| {
+        let options = Options { fast_f16_products: true, ..Options::default() };
+        let opened = open(&options);
+        opened.is_ok_and(|device| {
+            Gpu::of(&device).is_some_and(|gpu| gpu.caps().cooperative.is_some())
+        })
+    })
 }
 
 /// A device, and the turn to use it: the list of kernels that ran is kept per device, so one row at a

@@ -97,6 +97,9 @@ pub struct Row {
     pub no_gradient: Option<&'static str>,
     /// Why its gradient is not compared with difference quotients.
     pub no_differences: Option<&'static str>,
+    /// Whether its gradient jumps where a product's sign changes: one rounded to f16 is then judged by
+    /// its values only.
+    pub kink: bool,
     /// Whether matmul variants are forced on this row one by one.
     pub matmul: bool,
     software: Vec<&'static str>,
@@ -120,6 +123,7 @@ pub fn row(
         half: false,
         no_gradient: None,
         no_differences: None,
+        kink: false,
         matmul: false,
         software: Vec::new(),
         hardware: None,
@@ -185,6 +189,12 @@ impl Row {
         self
     }
 
+    /// The gradient jumps where a product's sign changes.
+    pub fn kink(mut self, kink: bool) -> Row {
+        self.kink = kink;
+        self
+    }
+
     /// Every matmul variant is forced on this row.
     pub fn each_matmul(mut self) -> Row {
         self.matmul = true;
@@ -203,32 +213,35 @@ impl Row {
 
     /// Names of the kernels that the forward direction runs in a mode.
     pub fn expected(&self, mode: Mode, software: bool) -> Vec<&'static str> {
-        let names = match (&self.hardware, software) {
-            (Some(names), false) => names,
+        let names = match (mode, &self.hardware, software) {
+            (Mode::Software | Mode::Hardware, Some(names), false) => names,
             _ => &self.software,
         };
-        names.iter().map(|name| resolve(name, mode, software)).collect()
+        names.iter().flat_map(|name| resolve(name, mode)).collect()
     }
 
     /// Names of the kernels that the gradient must run in a mode.
     pub fn expected_backward(&self, mode: Mode, software: bool) -> Vec<&'static str> {
-        let names = &self.backward[usize::from(!software)];
-        names.iter().map(|name| resolve(name, mode, software)).collect()
+        let forced = matches!(mode, Mode::MatMul(_));
+        let names = &self.backward[usize::from(!software && !forced)];
+        names.iter().flat_map(|name| resolve(name, mode)).collect()
     }
 }
 
-/// The kernel that `matmul` stands for; `linear` where the yardstick has no epilogue and the small
-/// register tile takes its place.
-fn resolve(name: &'static str, mode: Mode, software: bool) -> &'static str {
+/// The kernels that `matmul` stands for; `linear` where the yardstick has no epilogue and the small
+/// register tile takes its place. What real GPUs choose is listed by name.
+fn resolve(name: &'static str, mode: Mode) -> Vec<&'static str> {
+    let parts = |name, parts| if parts > 1 { vec![name, "matmul_sum"] } else { vec![name] };
     match (name, mode) {
-        ("linear", Mode::MatMul(MatMulVariant::Tiled)) => "matmul_registers",
+        ("linear", Mode::MatMul(MatMulVariant::Tiled)) => vec!["matmul_registers"],
         ("matmul" | "linear", Mode::MatMul(variant)) => match variant {
-            MatMulVariant::Tiled => "matmul_tiled",
-            MatMulVariant::Registers(_) => "matmul_registers",
-            MatMulVariant::Lanes { .. } => "matmul_lanes",
+            MatMulVariant::Tiled => vec!["matmul_tiled"],
+            MatMulVariant::Registers { parts: n, .. } => parts("matmul_registers", n),
+            MatMulVariant::Thin { parts: n } => parts("matmul_thin", n),
+            MatMulVariant::Cooperative { parts: n, .. } => parts("matmul_cooperative", n),
+            MatMulVariant::Lanes { .. } => vec!["matmul_lanes"],
         },
-        ("matmul" | "linear", _) if software => "matmul_lanes",
-        ("matmul" | "linear", _) => "matmul_registers",
-        _ => name,
+        ("matmul" | "linear", _) => vec!["matmul_lanes"],
+        _ => vec![name],
     }
 }

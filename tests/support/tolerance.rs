@@ -64,10 +64,12 @@ pub struct Context {
     pub terms: usize,
     /// Whether the result is stored in 16 bits.
     pub half: bool,
+    /// Whether products round their operands to 16 bits: each term is then off by two such roundings.
+    pub coarse: bool,
 }
 
 /// One term, stored in 32 bits.
-pub const PLAIN: Context = Context { scale: 0.0, terms: 1, half: false };
+pub const PLAIN: Context = Context { scale: 0.0, terms: 1, half: false, coarse: false };
 
 /// Relative error of a variance whose mean is 4096 and deviation 0.006: the mean's own rounding.
 pub const VARIANCE_FAR_OFF: f64 = 1e-3;
@@ -92,7 +94,11 @@ impl Rule {
             Rule::Exact => 0.0,
             Rule::Close { rtol, atol } => atol + rtol * want.abs(),
             Rule::Sum { also } => (4.0 + terms.log2()) * U * at.scale.abs() + also,
-            Rule::Product { also } => (4.0 + terms.sqrt()) * U * at.scale.abs() + also,
+            Rule::Product { also } => {
+                let operands =
+                    if at.coarse { U_HALF * at.scale.abs() + STEP_HALF * terms } else { 0.0 };
+                (4.0 + terms.sqrt()) * U * at.scale.abs() + operands + also
+            }
         };
         if at.half && self != Rule::Exact { bound + U_HALF * want.abs() + STEP_HALF } else { bound }
     }
@@ -107,9 +113,10 @@ impl Rule {
             Rule::Close { rtol, atol } => (rtol, atol),
             Rule::Sum { also } | Rule::Product { also } => (0.0, also),
         };
-        let half = if at.half { U_HALF } else { 0.0 };
+        let half = if at.half || at.coarse { U_HALF } else { 0.0 };
         3.0 * ((rtol.max(sums) + half) * scale + atol * cotangent)
             + if at.half { STEP_HALF } else { 0.0 }
+            + if at.coarse { STEP_HALF * terms } else { 0.0 }
     }
 }
 

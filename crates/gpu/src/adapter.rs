@@ -1,6 +1,6 @@
 //! Which adapter: by kind, index or name, from the program or from environment variables.
 
-use crate::{Caps, pipeline::Checks};
+use crate::{Caps, Cooperative, pipeline::Checks};
 use std::sync::OnceLock;
 use wgrad_core::{DeviceKind, Error, Result};
 
@@ -180,7 +180,35 @@ pub(crate) struct Opened {
     pub checks: Checks,
 }
 
-pub(crate) async fn open(choice: &AdapterChoice) -> Result<Opened> {
+/// Cooperative matrices of f16 with sums in f32, as the adapter lists them; the larger ones where it has two.
+/// wgpu does not check a shader against this list, and what is not on it gives wrong numbers.
+fn cooperative(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo) -> Option<Cooperative> {
+    use wgpu::{CooperativeMatrixProperties as Listed, CooperativeScalarType as Scalar};
+    let subgroup = match info.backend {
+        // Metal says 4 to 64, but every GPU of Apple's with matrix units has 32.
+        wgpu::Backend::Metal => 32,
+        _ if info.subgroup_min_size == info.subgroup_max_size => info.subgroup_max_size,
+        // AMD and some of Intel: a driver may choose anew for each pipeline, and wgpu cannot pin it.
+        _ => return None,
+    };
+    let usable = |x: &Listed| {
+        matches!(x.m_size, 8 | 16)
+            && (x.n_size, x.k_size) == (x.m_size, x.m_size)
+            && (x.ab_type, x.cr_type) == (Scalar::F16, Scalar::F32)
+    };
+    let listed = adapter.cooperative_matrix_properties();
+    let edge = listed.iter().filter(|x| usable(x)).map(|x| x.m_size).max()?;
+    let has = adapter.features().contains(COOPERATIVE);
+    let packed = info.backend == wgpu::Backend::Vulkan;
+    (has && subgroup > 0).then_some(Cooperative { edge, subgroup, packed })
+}
+
+/// What kernels with cooperative matrices need.
+const COOPERATIVE: wgpu::Features =
+    wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX.union(wgpu::Features::SHADER_F16);
+
+/// Opens an adapter; with `fast_f16` with its matrix units, if it has any.
+pub(crate) async fn open(choice: &AdapterChoice, fast_f16: bool) -> Result<Opened> {
     let floor = setting("WGRAD_LIMITS", &["floor", "adapter"])? == Some("floor");
     let checks = match setting("WGRAD_CHECKS", &["forced", "trusted"])? {
         Some("forced") => Checks::Forced,
@@ -197,13 +225,21 @@ pub(crate) async fn open(choice: &AdapterChoice) -> Result<Opened> {
     };
     let limits = if floor { wgpu::Limits::default() } else { adapter.limits() };
     let wanted = if floor { wgpu::Features::empty() } else { wgpu::Features::SUBGROUP };
+    let cooperative = if fast_f16 && !floor { cooperative(&adapter, &raw) } else { None };
+    let (wanted, experimental) = match cooperative {
+        // SAFETY: wgpu asks that we accept that experimental features may have bugs that are unsound. They
+        // are only on where the caller asked for f16 products, and only `matmul_cooperative` uses them, with
+        // indices that follow from shapes.
+        Some(_) => (wanted | COOPERATIVE, unsafe { wgpu::ExperimentalFeatures::enabled() }),
+        None => (wanted, wgpu::ExperimentalFeatures::disabled()),
+    };
     let features = wanted & adapter.features();
     let (device, queue) = adapter
         .request_device(&wgpu::DeviceDescriptor {
             label: Some("wgrad"),
             required_features: features,
             required_limits: limits.clone(),
-            experimental_features: wgpu::ExperimentalFeatures::disabled(),
+            experimental_features: experimental,
             memory_hints: wgpu::MemoryHints::Performance,
             trace: wgpu::Trace::Off,
         })
@@ -227,6 +263,7 @@ pub(crate) async fn open(choice: &AdapterChoice) -> Result<Opened> {
             workgroup_memory: limits.max_compute_workgroup_storage_size,
             max_steps: Caps::steps(software),
             threads,
+            cooperative,
             force_matmul: None,
         }
     };

@@ -22,8 +22,23 @@ pub struct Caps {
     pub max_steps: u64,
     /// Threads that a software adapter runs on; 0 for a real GPU.
     pub threads: u32,
+    /// Matrix units for f16 products, where they were asked for
+    /// ([`Options::fast_f16_products`](crate::Options::fast_f16_products)) and the adapter lists them.
+    pub cooperative: Option<Cooperative>,
     /// A matmul variant to use instead of the chosen one; for tests and measurements.
     pub force_matmul: Option<crate::MatMulVariant>,
+}
+
+/// Cooperative matrices of f16 with sums in f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cooperative {
+    /// Rows, columns and inner size of one: 8 or 16.
+    pub edge: u32,
+    /// Lanes of every subgroup: kernels count subgroups, so they must all be of one size.
+    pub subgroup: u32,
+    /// Whether they load from vec4<f16>, so that workgroup memory is written four at a time: SPIR-V
+    /// allows it, Metal does not.
+    pub packed: bool,
 }
 
 impl Caps {
@@ -44,6 +59,7 @@ impl Caps {
             workgroup_memory: 16 << 10,
             max_steps: Caps::steps(software),
             threads,
+            cooperative: None,
             force_matmul: None,
         }
     }

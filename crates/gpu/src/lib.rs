@@ -16,8 +16,8 @@ mod roofline;
 mod watch;
 
 pub use adapter::{AdapterChoice, AdapterSummary, adapters, help};
-pub use caps::Caps;
-pub use kernels::{MatMulVariant, Tile};
+pub use caps::{Caps, Cooperative};
+pub use kernels::{MatMulVariant, Square, Tile};
 pub use pipeline::Checks;
 pub use plan::lower_trace;
 pub use recorder::Counts;
@@ -41,6 +41,10 @@ pub struct Options {
     /// Capabilities to choose kernels by instead of the adapter's own; what the adapter lacks must
     /// not be claimed. Lets a software adapter run the kernels meant for real GPUs.
     pub caps: Option<Caps>,
+    /// Multiply large f32 matrices on the adapter's matrix units, if it has any: several times as fast, but
+    /// each operand is rounded to f16 (11 bits, up to 65504) and only the sums are f32. Off by default;
+    /// [`Caps::cooperative`] says whether the adapter can. Without effect on software adapters.
+    pub fast_f16_products: bool,
     /// A change to one kernel's text: tests break kernels on purpose and demand to notice.
     pub edit: Option<Edit>,
 }
@@ -69,9 +73,12 @@ pub fn open(choice: &AdapterChoice) -> Result<Device> {
 
 /// Opens an adapter, as a future; with settings.
 pub async fn open_with(choice: &AdapterChoice, options: &Options) -> Result<Device> {
-    let opened = adapter::open(choice).await?;
+    let forced = options.force_matmul.or(options.caps.and_then(|caps| caps.force_matmul));
+    let cooperative = matches!(forced, Some(MatMulVariant::Cooperative { .. }));
+    let opened = adapter::open(choice, options.fast_f16_products || cooperative).await?;
     let mut caps = options.caps.unwrap_or(opened.caps);
-    caps.force_matmul = options.force_matmul.or(caps.force_matmul);
+    caps.force_matmul = forced;
+    caps.cooperative = opened.caps.cooperative;
     let sticky = Arc::new(fault::Sticky::default());
     sticky.watch(&opened.device);
     let pool = Pool::new(opened.device.clone(), sticky.clone(), opened.caps.max_buffer);

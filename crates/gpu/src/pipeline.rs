@@ -156,8 +156,8 @@ impl Pipelines {
     }
 }
 
-/// Kernels that go without run-time checks because they measurably pay for them (benches/LOG.md), and
-/// whose indices follow from shapes alone.
+/// Kernels that go without run-time checks because they would pay for them (benches/LOG.md), and whose
+/// indices follow from shapes alone.
 fn trusted(name: &str) -> bool {
-    matches!(name, "matmul_lanes" | "matmul_registers")
+    matches!(name, "matmul_lanes" | "matmul_registers" | "matmul_thin" | "matmul_cooperative")
 }

@@ -34,40 +34,95 @@ fn products() -> Vec<Row> {
     let vector = |a: &[usize], b: &[usize], m, n, k| {
         summed(Case::new([floats(a, -1.0, 1.0), floats(b, -1.0, 1.0)]), m, n, k)
     };
-    let rows = [
-        row("matmul sizes", "matmul", |x| x[0].matmul(&x[1])).cases(mixed()).cases([
-            product(3, 4, 0, Lie::Plain, Lie::Plain),
-            product(0, 4, 3, Lie::Plain, Lie::Plain),
-        ]),
-        row("matmul views", "matmul", |x| x[0].matmul(&x[1])).cases([
-            product(32, 36, 20, Lie::Plain, Lie::Plain),
-            product(32, 36, 20, Lie::Plain, Lie::Transposed),
-            product(32, 36, 20, Lie::Transposed, Lie::Plain),
-            product(32, 36, 20, Lie::Transposed, Lie::Transposed),
-            product(32, 36, 20, Lie::Offset, Lie::Rows),
-            product(32, 36, 20, Lie::Stepped, Lie::Offset),
-            product(32, 36, 20, Lie::Spread, Lie::SpreadInner),
-            product(32, 36, 20, Lie::Rows, Lie::Spread),
-        ]),
-        row("matmul batch", "matmul", |x| x[0].matmul(&x[1])).cases([
-            vector(&[2, 3, 4, 5], &[2, 3, 5, 6], 4, 6, 5),
-            vector(&[4, 5], &[3, 5, 6], 12, 6, 5),
-            vector(&[2, 1, 3, 4], &[5, 4, 2], 15, 4, 4),
-            vector(&[3, 9, 8], &[8, 33], 27, 33, 8),
-            vector(&[2, 1, 2, 1, 3, 4], &[1, 2, 1, 2, 4, 5], 6, 5, 4),
-        ]),
-        row("matmul vector", "matmul", |x| x[0].matmul(&x[1])).cases([
-            vector(&[7], &[7, 5], 1, 5, 7),
-            vector(&[5, 7], &[7], 5, 1, 7),
-            vector(&[65], &[65], 1, 1, 65),
-            vector(&[3, 4, 5], &[5], 12, 1, 5),
-        ]),
+    // What real GPUs choose: forward all of these and nothing else, backward these and perhaps others.
+    const TILES: &str = "matmul_registers";
+    const THIN: &str = "matmul_thin";
+    const SUM: &str = "matmul_sum";
+    let rows: [(Row, &[&str], &[&str]); 7] = [
+        (
+            row("matmul sizes", "matmul", |x| x[0].matmul(&x[1])).cases(mixed()).cases([
+                product(3, 4, 0, Lie::Plain, Lie::Plain),
+                product(0, 4, 3, Lie::Plain, Lie::Plain),
+            ]),
+            &[TILES, THIN],
+            &[TILES, THIN],
+        ),
+        (
+            row("matmul views", "matmul", |x| x[0].matmul(&x[1])).cases([
+                product(32, 36, 20, Lie::Plain, Lie::Plain),
+                product(32, 36, 20, Lie::Plain, Lie::Transposed),
+                product(32, 36, 20, Lie::Transposed, Lie::Plain),
+                product(32, 36, 20, Lie::Transposed, Lie::Transposed),
+                product(32, 36, 20, Lie::Offset, Lie::Rows),
+                product(32, 36, 20, Lie::Stepped, Lie::Offset),
+                product(32, 36, 20, Lie::Spread, Lie::SpreadInner),
+                product(32, 36, 20, Lie::Rows, Lie::Spread),
+            ]),
+            &[TILES],
+            &[TILES],
+        ),
+        (
+            // All sizes are multiples of the tiles': nothing is masked.
+            row("matmul whole", "matmul", |x| x[0].matmul(&x[1])).cases([
+                product(128, 128, 64, Lie::Plain, Lie::Plain),
+                product(128, 128, 32, Lie::Plain, Lie::Transposed),
+                product(128, 256, 32, Lie::Transposed, Lie::Plain),
+                product(256, 128, 96, Lie::Transposed, Lie::Transposed),
+            ]),
+            &[TILES],
+            &[TILES],
+        ),
+        (
+            // More than 8 rows of blocks, whose order changes there.
+            row("matmul bands", "matmul", |x| x[0].matmul(&x[1])).cases([
+                product(1153, 140, 6, Lie::Plain, Lie::Plain).forward_only(),
+                product(1152, 256, 16, Lie::Plain, Lie::Transposed).forward_only(),
+            ]),
+            &[TILES],
+            &[],
+        ),
+        (
+            // Few results and a long sum, which real GPUs take in parts.
+            row("matmul deep", "matmul", |x| x[0].matmul(&x[1])).cases([
+                product(20, 36, 1030, Lie::Plain, Lie::Plain),
+                product(36, 33, 612, Lie::Transposed, Lie::Transposed),
+                product(1, 64, 1032, Lie::Plain, Lie::Transposed),
+                product(3, 65, 612, Lie::Plain, Lie::Plain),
+                product(70, 5, 516, Lie::Plain, Lie::Transposed),
+                product(70, 8, 257, Lie::Transposed, Lie::Plain),
+                product(6, 9, 1024, Lie::Stepped, Lie::Plain),
+            ]),
+            &[TILES, THIN, SUM],
+            &[TILES, THIN],
+        ),
+        (
+            row("matmul batch", "matmul", |x| x[0].matmul(&x[1])).cases([
+                vector(&[2, 3, 4, 5], &[2, 3, 5, 6], 4, 6, 5),
+                vector(&[4, 5], &[3, 5, 6], 12, 6, 5),
+                vector(&[2, 1, 3, 4], &[5, 4, 2], 15, 4, 4),
+                vector(&[3, 9, 8], &[8, 33], 27, 33, 8),
+                vector(&[2, 1, 2, 1, 3, 4], &[1, 2, 1, 2, 4, 5], 6, 5, 4),
+                vector(&[2, 64, 32], &[32, 64], 128, 64, 64),
+            ]),
+            &[TILES, THIN],
+            &[TILES, THIN],
+        ),
+        (
+            row("matmul vector", "matmul", |x| x[0].matmul(&x[1])).cases([
+                vector(&[7], &[7, 5], 1, 5, 7),
+                vector(&[5, 7], &[7], 5, 1, 7),
+                vector(&[65], &[65], 1, 1, 65),
+                vector(&[3, 4, 5], &[5], 12, 1, 5),
+                vector(&[9, 256], &[256], 9, 1, 256),
+                vector(&[1030], &[1030], 1, 1, 1030),
+            ]),
+            &[THIN, SUM],
+            &[THIN],
+        ),
     ];
-    rows.map(|row| {
-        row.kernels(&["matmul"])
-            .hardware(&["matmul"])
-            .backward(&["matmul"], &["matmul"])
-            .each_matmul()
+    rows.map(|(row, forward, backward)| {
+        let must: &[&str] = if backward.is_empty() { &[] } else { &["matmul"] };
+        row.kernels(&["matmul"]).hardware(forward).backward(must, backward).each_matmul()
     })
     .into()
 }
@@ -92,10 +147,13 @@ fn layer(bias: bool, activation: Option<FusedActivation>) -> Row {
             case(65, 36, 20, Lie::Plain),
             case(9, 129, 8, Lie::Transposed),
             case(3, 4, 0, Lie::Plain),
+            case(64, 128, 32, Lie::Plain),
+            case(20, 36, 612, Lie::Plain),
         ])
         .kernels(kernels)
-        .hardware(kernels)
-        .backward(&["matmul"], &["matmul"])
+        .hardware(&["matmul_registers", "matmul_thin", "matmul_sum"])
+        .backward(&["matmul"], &["matmul_registers", "matmul_thin"])
+        .kink(activation == Some(FusedActivation::Relu))
         .each_matmul()
 }
 

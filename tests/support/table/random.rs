@@ -152,7 +152,7 @@ pub fn rows() -> Vec<Row> {
                 case
             }))
             .kernels(&["matmul"])
-            .hardware(&["matmul"])
+            .hardware(&["matmul_registers", "matmul_thin"])
             .each_matmul(),
     ]
 }

@@ -10,7 +10,7 @@ mod optimizer;
 mod reduce;
 mod softmax;
 
-pub use matmul::{MatMulVariant, Sizes, Tile, choose as choose_matmul};
+pub use matmul::{MatMulVariant, Sizes, Square, Tile, choose as choose_matmul};
 
 use crate::{
     Caps,
@@ -118,8 +118,8 @@ fn lower_wide(op: &Op, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result
         Op::Adam(op) => optimizer::adam(op, ins, outs, caps)?,
         Op::ArgReduce(op) => return reduce::arg_reduce(op, ins, outs, caps),
         Op::Reduce(op) => return reduce::reduce(op, ins, outs, caps),
-        Op::MatMul(_) => matmul::matmul(ins, outs, caps)?,
-        Op::Linear(op) => matmul::linear(op, ins, outs, caps)?,
+        Op::MatMul(_) => return matmul::matmul(ins, outs, caps),
+        Op::Linear(op) => return matmul::linear(op, ins, outs, caps),
         Op::Softmax(op) => return softmax::softmax(op, ins, outs, caps),
         Op::SoftmaxBackward(op) => return softmax::backward(op, ins, outs, caps),
         Op::CrossEntropy(op) => return softmax::cross_entropy(op, ins, outs, caps),

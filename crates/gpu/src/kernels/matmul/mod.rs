@@ -1,0 +1,198 @@
+//! Matrix products: which variant, which tile, which operand read how.
+
+mod choose;
+mod cooperative;
+mod epilogue;
+mod lanes;
+mod registers;
+mod side;
+mod split;
+mod thin;
+
+pub use choose::{Sizes, choose};
+pub use cooperative::Square;
+pub use registers::Tile;
+
+use super::word;
+use crate::{
+    Caps,
+    launch::{Launch, Operand, Program, Slot},
+};
+use epilogue::{Epilogue, slope};
+use side::{Side, side};
+use wgrad_core::{Error, Layout, Result, Shape, ops::linear::Linear};
+use wgrad_shaders::Kernel;
+
+/// Which matmul kernel. Where `parts` is more than 1, that many parts of k are multiplied side by side
+/// and `matmul_sum` sums them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MatMulVariant {
+    /// `matmul_tiled`: the readable one, and the yardstick.
+    Tiled,
+    /// `matmul_registers`: for GPUs.
+    Registers {
+        /// What a workgroup and a thread compute.
+        tile: Tile,
+        /// Parts of k.
+        parts: u32,
+    },
+    /// `matmul_thin`: for GPUs, where the result has few rows or few columns.
+    Thin {
+        /// Parts of k.
+        parts: u32,
+    },
+    /// `matmul_cooperative`: on matrix units, operands rounded to f16; never chosen unasked
+    /// ([`Options::fast_f16_products`](crate::Options::fast_f16_products)).
+    Cooperative {
+        /// What a workgroup computes.
+        square: Square,
+        /// Parts of k.
+        parts: u32,
+    },
+    /// `matmul_lanes`: for software adapters. `shuffle` needs subgroups of exactly 8.
+    Lanes {
+        /// Rows of the result per workgroup.
+        rows: u32,
+        /// vec4 columns per lane.
+        cols4: u32,
+        /// Whether A is spread by subgroup shuffles.
+        shuffle: bool,
+    },
+}
+
+impl MatMulVariant {
+    /// Parts of k.
+    fn parts(self) -> usize {
+        match self {
+            MatMulVariant::Registers { parts, .. }
+            | MatMulVariant::Thin { parts }
+            | MatMulVariant::Cooperative { parts, .. } => parts.max(1) as usize,
+            MatMulVariant::Tiled | MatMulVariant::Lanes { .. } => 1,
+        }
+    }
+}
+
+/// A product as kernels are built for it.
+#[derive(Clone, Copy)]
+struct Product {
+    a: Side,
+    b: Side,
+    /// What the kernel writes: the result, or the results of the parts.
+    y: Layout,
+    sizes: Sizes,
+    batch_shape: [usize; 4],
+    epilogue: Epilogue,
+}
+
+/// A kernel with its tile, and whether it binds a bias.
+struct Built {
+    kernel: Kernel,
+    block: (u32, u32),
+    bias: bool,
+}
+
+pub(super) fn matmul(ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Program> {
+    product(&ins[0].layout, &ins[1].layout, &outs[0].layout, Epilogue::default(), caps)
+}
+
+pub(super) fn linear(
+    op: &Linear,
+    ins: &[Operand],
+    outs: &[Operand],
+    caps: &Caps,
+) -> Result<Program> {
+    let w = &ins[1].layout;
+    let swap = |s: &[usize]| Shape::from_checked(&[s[1], s[0]]);
+    let transposed = Layout { shape: swap(&w.shape), strides: swap(&w.strides), offset: w.offset };
+    let epilogue = Epilogue { bias: ins.get(2).map(|b| b.layout), activation: op.activation };
+    product(&ins[0].layout, &transposed, &outs[0].layout, epilogue, caps)
+}
+
+fn product(a: &Layout, b: &Layout, y: &Layout, epilogue: Epilogue, caps: &Caps) -> Result<Program> {
+    if !y.is_contiguous() {
+        return Err(Error::internal("matmul", "the result is not contiguous"));
+    }
+    let rank = y.shape.rank();
+    let (m, n, k) = (y.shape[rank - 2], y.shape[rank - 1], a.shape[rank - 1]);
+    let batches: usize = y.shape[..rank - 2].iter().product();
+    let mut batch_shape = [1; 4];
+    for (to, &size) in batch_shape.iter_mut().rev().zip(y.shape[..rank - 2].iter().rev()) {
+        *to = size;
+    }
+    let (a, b) = (side(a), side(b));
+    let along_k = if m > n { a.layout == "row" } else { b.layout == "col" };
+    let sizes = Sizes { m, n, k, batches, aligned: a.vec4 && b.vec4, along_k };
+    let variant = match choose(&sizes, caps) {
+        // The yardstick has no epilogue: a dense layer forced through it uses the small register tile.
+        MatMulVariant::Tiled if !epilogue.is_empty() => {
+            MatMulVariant::Registers { tile: Tile::Small, parts: 1 }
+        }
+        variant => variant,
+    };
+    let product = Product { a, b, y: *y, sizes, batch_shape, epilogue };
+    if variant.parts() > 1 {
+        return split::split(&product, variant, caps);
+    }
+    let launches = vec![launch(&product, variant, Slot::Out(0), caps)?];
+    Ok(Program { launches, scratch: Vec::new() })
+}
+
+/// The launch of one variant, for all parts of k.
+fn launch(product: &Product, variant: MatMulVariant, to: Slot, caps: &Caps) -> Result<Launch> {
+    let Product { a, b, y, batch_shape, epilogue, .. } = product;
+    let Sizes { m, n, k, batches, .. } = product.sizes;
+    let Built { kernel, block: (block_m, block_n), bias } = match variant {
+        MatMulVariant::Tiled => {
+            let kernel = Kernel { name: "matmul_tiled", ..Kernel::default() };
+            Built { kernel, block: (16, 16), bias: false }
+        }
+        MatMulVariant::Registers { tile, .. } => registers::registers(tile, product)?,
+        MatMulVariant::Thin { .. } => thin::thin(product)?,
+        MatMulVariant::Cooperative { square, .. } => {
+            cooperative::cooperative(square, product, caps)?
+        }
+        MatMulVariant::Lanes { rows, cols4, shuffle } => {
+            lanes::lanes(rows, cols4, shuffle, product.sizes.aligned, epilogue)?
+        }
+    };
+    let parts = variant.parts();
+    let (blocks_m, blocks_n) = (m.div_ceil(block_m as usize), n.div_ceil(block_n as usize));
+    let blocks = blocks_m * blocks_n * batches * parts;
+    let most = caps.max_groups as usize;
+    let grid = [blocks.min(most), blocks.div_ceil(most)];
+    if grid[1] > most || u32::try_from(blocks).is_err() {
+        return Err(Error::size(
+            "matmul",
+            format!("{m}x{n} times {batches} is too large for one launch"),
+        ));
+    }
+    let (bias_offset, bias_col) = epilogue.bias.map_or((0, 0), |b| (b.offset, b.strides[0]));
+    let work = (m * n * batches) as u64 * k.max(1) as u64;
+    // The yardstick goes through k one by one, the others by four or more, and stores up to 32 rows.
+    let steps = if kernel.name == "matmul_tiled" { k + k / 16 } else { k / 4 + 33 };
+    let mut launch = Launch::new(kernel, grid.map(word), work)
+        .steps(steps as u64)
+        .params([m, n, k, batches].map(word))
+        .params([a.offset, a.row, a.col, b.offset].map(word))
+        .params([b.row, b.col, y.offset, n].map(word))
+        .params([m * n, grid[0], blocks_m, blocks_n].map(word))
+        .params([slope(epilogue).to_bits(), word(bias_offset), word(bias_col), 0])
+        .params(batch_shape.map(word))
+        .params(a.batch.map(word))
+        .params(b.batch.map(word));
+    if !matches!(variant, MatMulVariant::Tiled | MatMulVariant::Lanes { .. }) {
+        launch = launch.params([word(parts), word(part_of(k, parts)), 0, 0]);
+    }
+    launch = launch.read(1, Slot::In(0)).read(2, Slot::In(1));
+    if bias {
+        let slot = if epilogue.bias.is_some() { Slot::In(2) } else { Slot::Zeros };
+        Ok(launch.read(3, slot).write(4, to))
+    } else {
+        Ok(launch.write(3, to))
+    }
+}
+
+/// How much of k a part takes: a multiple of what any kernel takes at once.
+fn part_of(k: usize, parts: usize) -> usize {
+    k.div_ceil(parts).next_multiple_of(32).max(32)
+}
