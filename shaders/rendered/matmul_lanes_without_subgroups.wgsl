@@ -3,15 +3,17 @@ fn apply(z: elem) -> elem { return select(z, z * params.slope, z < elem(0.0)); }
 // matmul_lanes: Y = apply(A B + bias) for CPU adapters: eight lanes lie along n; no barrier, no workgroup memory.
 //
 //   a [batch.., m, k], b [batch.., k, n], bias [n]  ->  y [batches, m, n], unit column stride
-//   bindings  0 params, 1 a (read), 2 b (read), with bias 3 bias (read), last y (write, always f32)
-//   params    128 bytes, the same in every matmul kernel; offsets and strides in elements. bias_col 0 repeats one value
+//   where masked, what a layer's backward needs beside: e [m, n] as y lies  ->  y = 0 where e is not above 0
+//   where sum_blocks > 0, so many more workgroups: sums [m] of the rows of A, for one batch (a bias's gradient)
+//   bindings  0 params, 1 a (read), 2 b (read), 3 bias (read), 4 e (read), 5 y (write, always f32), 6 sums (write)
+//   params    144 bytes; offsets and strides in elements. bias_col 0 repeats one value
 //   template  rows (a multiple of 8), cols4: a lane keeps rows x cols4 vec4 of y, a workgroup rows x 32 cols4
 //             a_vec4, b_vec4: bound as vec4; offset and all strides but the unit one divisible by 4, binding
 //             padded to 16 bytes. Otherwise f32, and any strides at all
 //             a_layout, with a_vec4: "row" (a_col = 1), "col" (a_row = 1), "any" ("row" if a_col = 1, else "col")
 //             b_layout, with b_vec4: "row" (b_col = 1), "col" (b_row = 1), "any" ("col" if b_row = 1, else "row")
-//             shuffle: only where every subgroup has 8 lanes; bias; activation: the host appends elem and apply()
-//   launch    blocks_m * blocks_n * batches workgroups of 8, folded into grid_x * y
+//             shuffle: only where every subgroup has 8 lanes; the host appends elem and apply()
+//   launch    blocks_m * blocks_n * batches + sum_blocks workgroups of 8, folded into grid_x * y
 //   numerics  f32, four products of successive k summed first; what lies past m, n, k may be NaN; k = 0 gives apply(bias)
 //   source    own. lavapipe's run time counts loads, its compile time counts text: so "any", which costs a tenth more
 //             text than one layout, serves all four from one pipeline
@@ -21,17 +23,20 @@ struct Params {
   a_offset: u32, a_row: u32, a_col: u32, b_offset: u32,
   b_row: u32, b_col: u32, y_offset: u32, y_row: u32,
   y_batch: u32, grid_x: u32, blocks_m: u32, blocks_n: u32,
-  slope: f32, bias_offset: u32, bias_col: u32, unused: u32,
+  slope: f32, bias_offset: u32, bias_col: u32, extra_offset: u32,
   batch_shape: vec4<u32>,
   a_batch: vec4<u32>,
   b_batch: vec4<u32>,
+  masked: u32, sums_offset: u32, sum_blocks: u32, unused: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<storage, read> e: array<f32>;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+@group(0) @binding(6) var<storage, read_write> sums: array<f32>;
 
 // The four batch coordinates of a flat batch number; the last is the fastest.
 fn batch_coords(batch: u32) -> vec4<u32> {
@@ -45,11 +50,35 @@ fn dot_u32(p: vec4<u32>, q: vec4<u32>) -> u32 {
   return p.x * q.x + p.y * q.y + p.z * q.z + p.w * q.w;
 }
 
+// Sums over k of four rows of A per lane, 32 per workgroup; in blocks of 32, so that errors do not grow with k.
+fn sum_rows(block: u32, lane: u32) {
+  let row = block * 32u + lane * 4u;
+  let rows = vec4(row) + vec4(0u, 1u, 2u, 3u);
+  // The host asks for sums only where four rows lie side by side.
+  let at = params.a_offset + min(row, (params.m - 1u) & ~3u);
+  var total = vec4(0.0);
+  for (var k1 = 0u; k1 < params.k; k1 += 32u) {
+    var part = vec4(0.0);
+    for (var k = k1; k < min(k1 + 32u, params.k); k++) {
+      let step = k * params.a_col;
+      part += a[(at + step) / 4u];
+    }
+    total += part;
+  }
+  for (var c = 0u; c < 4u; c++) {
+    if (rows[c] < params.m) { sums[params.sums_offset + rows[c]] = total[c]; }
+  }
+}
+
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let block = wg.y * params.grid_x + wg.x;
   let blocks = params.blocks_m * params.blocks_n;
-  if (block >= blocks * params.batches) { return; }
+  if (block >= blocks * params.batches) {
+    let sum_block = block - blocks * params.batches;
+    if (sum_block < params.sum_blocks) { sum_rows(sum_block, lane); }
+    return;
+  }
   let batch = block / blocks;
   let coords = batch_coords(batch);
   // Neighbouring workgroups share their columns of B, which then stay in the cache.
@@ -250,5 +279,41 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     y12_1 = y13_1;
     y13_1 = y14_1;
     y14_1 = y15_1;
+  }
+
+  // In a loop of its own, which other products leave at once.
+  for (var row = first_row; row < select(first_row, row_end, params.masked == 1u); row++) {
+    if (cols0[0] < params.n) {
+      let at = row * params.y_row + cols0[0];
+      if (!(e[params.extra_offset + at] > 0.0)) { y[y_start + at] = 0.0; }
+    }
+    if (cols0[1] < params.n) {
+      let at = row * params.y_row + cols0[1];
+      if (!(e[params.extra_offset + at] > 0.0)) { y[y_start + at] = 0.0; }
+    }
+    if (cols0[2] < params.n) {
+      let at = row * params.y_row + cols0[2];
+      if (!(e[params.extra_offset + at] > 0.0)) { y[y_start + at] = 0.0; }
+    }
+    if (cols0[3] < params.n) {
+      let at = row * params.y_row + cols0[3];
+      if (!(e[params.extra_offset + at] > 0.0)) { y[y_start + at] = 0.0; }
+    }
+    if (cols1[0] < params.n) {
+      let at = row * params.y_row + cols1[0];
+      if (!(e[params.extra_offset + at] > 0.0)) { y[y_start + at] = 0.0; }
+    }
+    if (cols1[1] < params.n) {
+      let at = row * params.y_row + cols1[1];
+      if (!(e[params.extra_offset + at] > 0.0)) { y[y_start + at] = 0.0; }
+    }
+    if (cols1[2] < params.n) {
+      let at = row * params.y_row + cols1[2];
+      if (!(e[params.extra_offset + at] > 0.0)) { y[y_start + at] = 0.0; }
+    }
+    if (cols1[3] < params.n) {
+      let at = row * params.y_row + cols1[3];
+      if (!(e[params.extra_offset + at] > 0.0)) { y[y_start + at] = 0.0; }
+    }
   }
 }

@@ -16,6 +16,8 @@ pub enum Slot {
     Fault,
     /// A few zeros: a bias where there is none.
     Zeros,
+    /// A few bytes to write that nobody reads: a result that is not wanted.
+    Spare,
 }
 
 /// One binding of a launch.

@@ -76,6 +76,7 @@ pub(crate) struct Recorder {
     arena: wgpu::Buffer,
     pub fault: wgpu::Buffer,
     zeros: wgpu::Buffer,
+    spare: wgpu::Buffer,
     max_work: u64,
     state: Mutex<State>,
     counts: Mutex<Counts>,
@@ -100,7 +101,7 @@ impl Recorder {
                 mapped_at_creation: false,
             })
         };
-        let (arena, fault, zeros) = scoped(&device, "open", || {
+        let (arena, fault, zeros, spare) = scoped(&device, "open", || {
             (
                 buffer(
                     "wgrad params",
@@ -114,6 +115,7 @@ impl Recorder {
                 ),
                 // New buffers read as zero.
                 buffer("wgrad zeros", 256, wgpu::BufferUsages::STORAGE),
+                buffer("wgrad spare", 256, wgpu::BufferUsages::STORAGE),
             )
         })?;
         queue.write_buffer(&fault, 0, bytemuck::cast_slice(&NO_FAULT));
@@ -129,6 +131,7 @@ impl Recorder {
             arena,
             fault,
             zeros,
+            spare,
             state: Mutex::default(),
             counts: Mutex::default(),
             listener: Mutex::default(),
@@ -225,7 +228,7 @@ impl Recorder {
             Slot::In(i) => raw(op, &ins[i]),
             Slot::Out(i) => raw(op, &outs[i]),
             Slot::Scratch(i) => scratch[i].raw(),
-            Slot::Fault | Slot::Zeros => Err(Error::internal(op, "not an operand")),
+            Slot::Fault | Slot::Zeros | Slot::Spare => Err(Error::internal(op, "not an operand")),
         })?;
         let mut words = launch.params.clone();
         if let Some(watch) = launch.watch {
@@ -267,6 +270,7 @@ impl Recorder {
             let buffer = match binding.slot {
                 Slot::Fault => &self.fault,
                 Slot::Zeros => &self.zeros,
+                Slot::Spare => &self.spare,
                 operand => buffer(operand)?,
             };
             let shown = buffer.size().min(self.caps.max_binding & !3);

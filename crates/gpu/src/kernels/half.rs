@@ -51,7 +51,7 @@ pub(super) fn lower(op: &Op, ins: &[Operand], outs: &[Operand], caps: &Caps) -> 
                 Slot::In(i) => in_slots[i],
                 Slot::Out(i) => out_slots[i],
                 Slot::Scratch(i) => Slot::Scratch(i + first_scratch),
-                other @ (Slot::Fault | Slot::Zeros) => other,
+                other @ (Slot::Fault | Slot::Zeros | Slot::Spare) => other,
             };
         }
         program.launches.push(launch);

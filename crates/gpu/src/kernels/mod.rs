@@ -10,7 +10,7 @@ mod optimizer;
 mod reduce;
 mod softmax;
 
-pub use matmul::{MatMulVariant, Sizes, Square, Tile, choose as choose_matmul};
+pub use matmul::{Joined, MatMulVariant, Sizes, Square, Tile, choose as choose_matmul};
 
 use crate::{
     Caps,
@@ -37,6 +37,17 @@ pub fn lower_chain(
     check_operands("chain", ins, outs, caps)?;
     let launches = chain::chain(links, ins, outs, caps)?;
     check_program("chain", Program { launches, scratch: Vec::new() }, caps)
+}
+
+/// What runs a product with what is joined to it.
+pub fn lower_joined(
+    what: Joined,
+    ins: &[Operand],
+    outs: &[Operand],
+    caps: &Caps,
+) -> Result<Program> {
+    check_operands("matmul", ins, outs, caps)?;
+    check_program("matmul", matmul::joined(what, ins, outs, caps)?, caps)
 }
 
 /// An error for operands beyond what kernels count or adapters bind.

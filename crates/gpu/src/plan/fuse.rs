@@ -2,7 +2,10 @@
 
 use crate::{
     Caps,
-    kernels::chain::{self, Arg, Link},
+    kernels::{
+        Joined,
+        chain::{self, Arg, Link},
+    },
     launch::{Operand, Program},
 };
 use std::panic::Location;
@@ -15,6 +18,8 @@ pub(crate) enum Work {
     Op(Op),
     /// Element-wise operations in one kernel.
     Chain(Vec<Link>),
+    /// A product with what a layer's backward needs beside.
+    Product(Joined),
 }
 
 /// One step of a plan.
@@ -32,6 +37,7 @@ impl Item {
         match &self.work {
             Work::Op(op) => op.name(),
             Work::Chain(_) => "chain",
+            Work::Product(_) => "matmul",
         }
     }
 
@@ -44,6 +50,7 @@ impl Item {
         match &self.work {
             Work::Op(op) => crate::kernels::lower(op, &ins, &outs, caps),
             Work::Chain(links) => crate::kernels::lower_chain(links, &ins, &outs, caps),
+            Work::Product(joined) => crate::kernels::lower_joined(*joined, &ins, &outs, caps),
         }
     }
 
@@ -55,7 +62,7 @@ impl Item {
 
 /// The items of a recorded step. New values may be added for copies that keep a kernel from reading and
 /// writing one buffer.
-pub(crate) fn items(trace: &Trace, values: &mut Vec<Value>) -> Vec<Item> {
+pub(crate) fn items(trace: &Trace, values: &mut Vec<Value>, caps: &Caps) -> Vec<Item> {
     let mut items: Vec<Item> = Vec::with_capacity(trace.calls.len());
     for call in &trace.calls {
         let mut ins = call.ins.clone();
@@ -76,7 +83,8 @@ pub(crate) fn items(trace: &Trace, values: &mut Vec<Value>) -> Vec<Item> {
         }
         items.push(Item { work: Work::Op(call.op.clone()), ins, outs, at: call.at });
     }
-    join_chains(items, trace, values)
+    let items = join_chains(items, trace, values);
+    super::products::join(items, trace, values, caps)
 }
 
 /// A contiguous copy of an operand in memory of its own.
@@ -90,13 +98,13 @@ fn apart(place: Place, values: &mut Vec<Value>, at: &'static Location<'static>) 
 }
 
 /// How often each value is written and read.
-struct Uses {
-    writes: Vec<usize>,
-    reads: Vec<usize>,
+pub(super) struct Uses {
+    pub writes: Vec<usize>,
+    pub reads: Vec<usize>,
 }
 
 impl Uses {
-    fn of(items: &[Item], trace: &Trace, values: &[Value]) -> Uses {
+    pub fn of(items: &[Item], trace: &Trace, values: &[Value]) -> Uses {
         let mut uses = Uses { writes: vec![0; values.len()], reads: vec![0; values.len()] };
         for item in items {
             item.ins.iter().for_each(|x| uses.reads[x.value] += 1);
@@ -170,7 +178,7 @@ fn producer(done: &[Option<Item>], uses: &Uses, reader: &Item, x: Place) -> Opti
 fn join(made: &Item, links: &[Link], ins: &[Place], i: usize) -> Option<(Vec<Link>, Vec<Place>)> {
     let first = match &made.work {
         Work::Chain(links) => links.clone(),
-        Work::Op(_) => as_chain(made)?,
+        _ => as_chain(made)?,
     };
     let mut all: Vec<Place> = Vec::new();
     let mut place = |x: &Place| match all.iter().position(|known| known == x) {

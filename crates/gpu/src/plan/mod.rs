@@ -3,6 +3,7 @@
 mod fuse;
 mod memory;
 mod outputs;
+mod products;
 
 use crate::{
     Caps, Gpu,
@@ -59,7 +60,7 @@ struct GpuPlan {
 
 /// The launches of a recorded step, in order: a pure function of what was recorded and the adapter's capabilities.
 pub fn lower_trace(trace: &Trace, caps: &Caps) -> Result<Vec<Launch>> {
-    let items = fuse::items(trace, &mut trace.values.clone());
+    let items = fuse::items(trace, &mut trace.values.clone(), caps);
     let launches = items.iter().map(|item| Ok(item.lower(caps)?.launches));
     Ok(launches.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
@@ -68,7 +69,7 @@ pub fn lower_trace(trace: &Trace, caps: &Caps) -> Result<Vec<Launch>> {
 pub(crate) fn plan(gpu: &Gpu, trace: &Trace) -> Result<Box<dyn Plan>> {
     let recorder = &gpu.recorder;
     let mut values = trace.values.clone();
-    let items = fuse::items(trace, &mut values);
+    let items = fuse::items(trace, &mut values, &gpu.caps);
     // What each item touches; each item's launches, and its first scratch value.
     let (mut touched, mut programs) = (Vec::new(), Vec::new());
     let mut watched = Vec::new();
@@ -165,7 +166,7 @@ fn moved(item: &Item, launches: &[Launch], scratch: &[usize]) -> usize {
         Slot::In(i) => bytes(&item.ins[i]),
         Slot::Out(i) => bytes(&item.outs[i]),
         Slot::Scratch(i) => scratch[i],
-        Slot::Fault | Slot::Zeros => 0,
+        Slot::Fault | Slot::Zeros | Slot::Spare => 0,
     };
     launches.iter().flat_map(|launch| &launch.bindings).map(|b| binding(b.slot)).sum()
 }

@@ -114,7 +114,9 @@ impl Outputs {
                 Slot::In(i) => raw(b.ins[i]),
                 Slot::Out(i) => raw(b.outs[i]),
                 Slot::Scratch(i) => raw(b.scratch + i),
-                Slot::Fault | Slot::Zeros => Err(Error::internal("plan", "not a value")),
+                Slot::Fault | Slot::Zeros | Slot::Spare => {
+                    Err(Error::internal("plan", "not a value"))
+                }
             })
         };
         let groups = self.bindings.iter().map(group).collect::<Result<_>>()?;

@@ -85,5 +85,5 @@ pub(super) fn cooperative(square: Square, product: &Product, caps: &Caps) -> Res
         ..Kernel::default()
     };
     specialise(&mut kernel, epilogue)?;
-    Ok(Built { kernel, block: (side, side), bias: epilogue.bias.is_some() })
+    Ok(Built { kernel, block: (side, side), operand: epilogue.operand().is_some() })
 }

@@ -7,8 +7,8 @@ use super::{
 use wgrad_core::{Result, ops::linear::FusedActivation};
 use wgrad_shaders::Kernel;
 
-/// A software adapter compiles at first use, so one text serves all layouts and all of product, bias
-/// and ReLU: the bias is a zero that repeats where there is none, the slope 1 where nothing is cut.
+/// A software adapter compiles at first use, so one text serves all layouts and all of product, bias, ReLU, its
+/// derivative and row sums: the bias is a zero that repeats where there is none, the slope 1 where nothing is cut.
 pub(super) fn lanes(
     rows: u32,
     cols4: u32,
@@ -24,8 +24,6 @@ pub(super) fn lanes(
             ("shuffle", u32::from(shuffle)),
             ("a_vec4", u32::from(aligned)),
             ("b_vec4", u32::from(aligned)),
-            ("bias", 1),
-            ("activation", 1),
         ],
         aliases: vec![("a_layout", "any"), ("b_layout", "any")],
         ..Kernel::default()
@@ -41,5 +39,5 @@ pub(super) fn lanes(
         }
         Some(activation) => activate(&mut kernel, activation)?,
     }
-    Ok(Built { kernel, block: (rows, 32 * cols4), bias: true })
+    Ok(Built { kernel, block: (rows, 32 * cols4), operand: true })
 }

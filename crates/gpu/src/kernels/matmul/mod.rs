@@ -18,9 +18,12 @@ use crate::{
     Caps,
     launch::{Launch, Operand, Program, Slot},
 };
-use epilogue::{Epilogue, slope};
+use epilogue::{Epilogue, can_follow, extra_offset, slope};
 use side::{Side, side};
-use wgrad_core::{Error, Layout, Result, Shape, ops::linear::Linear};
+use wgrad_core::{
+    Error, Layout, Result, Shape,
+    ops::{linear::Linear, unary::Unary},
+};
 use wgrad_shaders::Kernel;
 
 /// Which matmul kernel. Where `parts` is more than 1, that many parts of k are multiplied side by side
@@ -84,11 +87,11 @@ struct Product {
     epilogue: Epilogue,
 }
 
-/// A kernel with its tile, and whether it binds a bias.
+/// A kernel with its tile, and whether it binds an operand of the epilogue.
 struct Built {
     kernel: Kernel,
     block: (u32, u32),
-    bias: bool,
+    operand: bool,
 }
 
 pub(super) fn matmul(ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Program> {
@@ -104,8 +107,44 @@ pub(super) fn linear(
     let w = &ins[1].layout;
     let swap = |s: &[usize]| Shape::from_checked(&[s[1], s[0]]);
     let transposed = Layout { shape: swap(&w.shape), strides: swap(&w.strides), offset: w.offset };
-    let epilogue = Epilogue { bias: ins.get(2).map(|b| b.layout), activation: op.activation };
+    let (bias, activation) = (ins.get(2).map(|b| b.layout), op.activation);
+    let epilogue = Epilogue { bias, activation, ..Epilogue::default() };
     product(&ins[0].layout, &transposed, &outs[0].layout, epilogue, caps)
+}
+
+/// What may be joined to a product of two operands, for a layer's backward.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Joined {
+    /// `A B ⊙ f'(e)`: the operation f; e is the third input.
+    pub backward: Option<Unary>,
+    /// The sums of A's rows as a second output.
+    pub row_sums: bool,
+}
+
+impl Joined {
+    /// Whether kernels for such an adapter can do it. All operands have rank 2 and the results are contiguous.
+    pub fn fits(&self, a: &Layout, caps: &Caps) -> bool {
+        let a = side(a);
+        // Where A is read by fours, its rows must lie side by side.
+        let sums = caps.software && (a.row == 1 || !a.vec4);
+        (!self.row_sums || sums) && self.backward.is_none_or(|op| can_follow(op, caps.software))
+    }
+}
+
+/// A product with what is joined to it.
+pub(super) fn joined(
+    joined: Joined,
+    ins: &[Operand],
+    outs: &[Operand],
+    caps: &Caps,
+) -> Result<Program> {
+    let extra = ins.get(2).map_or(0, |e| e.layout.offset);
+    let epilogue = Epilogue {
+        backward: joined.backward.map(|op| (op, extra)),
+        row_sums: outs.get(1).filter(|_| joined.row_sums).map(|sums| sums.layout.offset),
+        ..Epilogue::default()
+    };
+    product(&ins[0].layout, &ins[1].layout, &outs[0].layout, epilogue, caps)
 }
 
 fn product(a: &Layout, b: &Layout, y: &Layout, epilogue: Epilogue, caps: &Caps) -> Result<Program> {
@@ -141,10 +180,10 @@ fn product(a: &Layout, b: &Layout, y: &Layout, epilogue: Epilogue, caps: &Caps) 
 fn launch(product: &Product, variant: MatMulVariant, to: Slot, caps: &Caps) -> Result<Launch> {
     let Product { a, b, y, batch_shape, epilogue, .. } = product;
     let Sizes { m, n, k, batches, .. } = product.sizes;
-    let Built { kernel, block: (block_m, block_n), bias } = match variant {
+    let Built { kernel, block: (block_m, block_n), operand } = match variant {
         MatMulVariant::Tiled => {
             let kernel = Kernel { name: "matmul_tiled", ..Kernel::default() };
-            Built { kernel, block: (16, 16), bias: false }
+            Built { kernel, block: (16, 16), operand: false }
         }
         MatMulVariant::Registers { tile, .. } => registers::registers(tile, product)?,
         MatMulVariant::Thin { .. } => thin::thin(product)?,
@@ -157,7 +196,10 @@ fn launch(product: &Product, variant: MatMulVariant, to: Slot, caps: &Caps) -> R
     };
     let parts = variant.parts();
     let (blocks_m, blocks_n) = (m.div_ceil(block_m as usize), n.div_ceil(block_n as usize));
-    let blocks = blocks_m * blocks_n * batches * parts;
+    let lanes = matches!(variant, MatMulVariant::Lanes { .. });
+    // Row sums are 32 rows a workgroup.
+    let sum_blocks = epilogue.row_sums.filter(|_| lanes).map_or(0, |_| m.div_ceil(32));
+    let blocks = blocks_m * blocks_n * batches * parts + sum_blocks;
     let most = caps.max_groups as usize;
     let grid = [blocks.min(most), blocks.div_ceil(most)];
     if grid[1] > most || u32::try_from(blocks).is_err() {
@@ -169,14 +211,23 @@ fn launch(product: &Product, variant: MatMulVariant, to: Slot, caps: &Caps) -> R
     let (bias_offset, bias_col) = epilogue.bias.map_or((0, 0), |b| (b.offset, b.strides[0]));
     let work = (m * n * batches) as u64 * k.max(1) as u64;
     // The yardstick goes through k one by one, the others by four or more, and stores up to 32 rows.
-    let steps = if kernel.name == "matmul_tiled" { k + k / 16 } else { k / 4 + 33 };
+    let steps = match variant {
+        MatMulVariant::Tiled => k + k / 16,
+        _ if sum_blocks > 0 => k + k / 32 + 5,
+        _ => k / 4 + 65,
+    };
     let mut launch = Launch::new(kernel, grid.map(word), work)
         .steps(steps as u64)
         .params([m, n, k, batches].map(word))
         .params([a.offset, a.row, a.col, b.offset].map(word))
         .params([b.row, b.col, y.offset, n].map(word))
         .params([m * n, grid[0], blocks_m, blocks_n].map(word))
-        .params([slope(epilogue).to_bits(), word(bias_offset), word(bias_col), 0])
+        .params([
+            slope(epilogue).to_bits(),
+            word(bias_offset),
+            word(bias_col),
+            extra_offset(epilogue),
+        ])
         .params(batch_shape.map(word))
         .params(a.batch.map(word))
         .params(b.batch.map(word));
@@ -184,11 +235,19 @@ fn launch(product: &Product, variant: MatMulVariant, to: Slot, caps: &Caps) -> R
         launch = launch.params([word(parts), word(part_of(k, parts)), 0, 0]);
     }
     launch = launch.read(1, Slot::In(0)).read(2, Slot::In(1));
-    if bias {
-        let slot = if epilogue.bias.is_some() { Slot::In(2) } else { Slot::Zeros };
-        Ok(launch.read(3, slot).write(4, to))
-    } else {
-        Ok(launch.write(3, to))
+    if lanes {
+        let or = |there: bool, slot: Slot, other: Slot| if there { slot } else { other };
+        let sums = epilogue.row_sums.unwrap_or(0);
+        return Ok(launch
+            .params([u32::from(epilogue.backward.is_some()), word(sums), word(sum_blocks), 0])
+            .read(3, or(epilogue.bias.is_some(), Slot::In(2), Slot::Zeros))
+            .read(4, or(epilogue.backward.is_some(), Slot::In(2), Slot::Zeros))
+            .write(5, to)
+            .write(6, or(sum_blocks > 0, Slot::Out(1), Slot::Spare)));
+    }
+    match epilogue.operand().filter(|_| operand) {
+        Some(slot) => Ok(launch.read(3, slot).write(4, to)),
+        None => Ok(launch.write(3, to)),
     }
 }
 

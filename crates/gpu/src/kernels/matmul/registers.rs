@@ -64,7 +64,7 @@ pub(super) fn registers(tile: Tile, product: &Product) -> Result<Built> {
         ..Kernel::default()
     };
     specialise(&mut kernel, epilogue)?;
-    Ok(Built { kernel, block: (bm, bn), bias: epilogue.bias.is_some() })
+    Ok(Built { kernel, block: (bm, bn), operand: epilogue.operand().is_some() })
 }
 
 /// Whether all sizes are multiples of the tile's, so that nothing need be masked.

@@ -3,7 +3,7 @@
 
 use super::{
     MatMulVariant, Product,
-    epilogue::{Epilogue, slope, specialise},
+    epilogue::{Epilogue, extra_offset, slope, specialise},
     launch,
 };
 use crate::{
@@ -43,13 +43,17 @@ fn sum(product: &Product, parts: usize, from: Slot, caps: &Caps) -> Result<Launc
         .params([0; 4])
         .params([0, 0, word(y.offset), word(n)])
         .params([word(m * n), 0, 0, 0])
-        .params([slope(epilogue).to_bits(), word(bias_offset), word(bias_col), 0])
+        .params([
+            slope(epilogue).to_bits(),
+            word(bias_offset),
+            word(bias_col),
+            extra_offset(epilogue),
+        ])
         .params([0; 12])
         .params([word(parts), 0, 0, 0])
         .read(1, from);
-    Ok(if epilogue.bias.is_some() {
-        launch.read(2, Slot::In(2)).write(3, Slot::Out(0))
-    } else {
-        launch.write(2, Slot::Out(0))
+    Ok(match epilogue.operand() {
+        Some(slot) => launch.read(2, slot).write(3, Slot::Out(0)),
+        None => launch.write(2, Slot::Out(0)),
     })
 }

@@ -42,5 +42,5 @@ pub(super) fn thin(product: &Product) -> Result<Built> {
     };
     specialise(&mut kernel, epilogue)?;
     let block = if by_col { (few, 4 * tl) } else { (4 * tl, few) };
-    Ok(Built { kernel, block, bias: epilogue.bias.is_some() })
+    Ok(Built { kernel, block, operand: epilogue.operand().is_some() })
 }
