@@ -140,6 +140,26 @@ const FACTS: &[Fact] = &[
             assert_eq!(read(&got[3]).unwrap(), [4.0, 5.0]);
         }
     }),
+    ("inputs_that_are_results_captured_or_written", |d| {
+        let state = Tensor::ones([3], d).unwrap();
+        let step = Step::new(d, |x| {
+            let twice = x[0].try_mul(2.0)?;
+            state.assign(&twice)?;
+            x[1].assign(&x[0])?; // the step's own copy
+            Ok(vec![twice.try_add(&x[1])?])
+        });
+        let other = Tensor::zeros([3], d).unwrap();
+        // The captured tensor itself is an input.
+        let mut last = step.run(&[&state, &other]).unwrap().swap_remove(0);
+        assert_eq!(read(&last).unwrap(), [3.0; 3]);
+        assert_eq!(read(&state).unwrap(), [2.0; 3]);
+        assert_eq!(read(&other).unwrap(), [0.0; 3]);
+        // A result is the next run's input, again and again, and the same tensor twice.
+        for power in 2..14 {
+            last = step.run(&[&last, &last]).unwrap().swap_remove(0);
+            assert_eq!(read(&last).unwrap(), [3f64.powi(power); 3]);
+        }
+    }),
     ("memory_written_and_read_in_one_operation", |d| {
         let x = draw(30, &[6], d);
         let work = |x: &[Tensor]| {

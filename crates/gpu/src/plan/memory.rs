@@ -1,13 +1,13 @@
 //! The memory of a plan's values.
 
 use crate::{memory::GpuBuf, recorder::Recorder};
-use std::sync::Arc;
 use wgrad_core::{Buf, Place, Result, Role, Sharing, Source, Trace, Value, View, foreign_buffer};
 
 /// A buffer for each value, but for those whose memory is given away with the results.
 pub(super) struct Memory {
     pub bufs: Vec<Option<Buf>>,
-    pub inputs: Vec<Arc<GpuBuf>>,
+    /// For each input whether the step writes it: then it must be a copy.
+    pub written: Vec<bool>,
     /// Sizes of the buffers that temporaries share.
     pub shared: Vec<usize>,
 }
@@ -45,16 +45,17 @@ impl Memory {
         let shared = sharing.bytes.iter().zip(&roles).map(alloc).collect::<Result<Vec<Buf>>>()?;
         let mut memory = Memory {
             bufs: Vec::with_capacity(values.len()),
-            inputs: Vec::new(),
+            written: Vec::new(),
             shared: sharing.bytes,
         };
-        for (value, buffer) in values.iter().zip(&sharing.buffer_of) {
+        let writes =
+            |i: usize| trace.calls.iter().flat_map(|call| &call.outs).any(|place| place.value == i);
+        for (i, (value, buffer)) in values.iter().zip(&sharing.buffer_of).enumerate() {
             let buf = match (&value.source, buffer) {
                 (Source::External(buf), _) => Some(buf.clone()),
                 (Source::Input(_), _) => {
-                    let own = recorder.alloc(value.bytes, Role::Activations)?;
-                    memory.inputs.push(own.clone());
-                    Some(Buf::new(own, value.bytes))
+                    memory.written.push(writes(i));
+                    None
                 }
                 (Source::Temporary, buffer) => buffer.map(|i| shared[i].clone()),
             };

@@ -1,6 +1,7 @@
 //! A recorded step on a GPU: launches, bind groups and memory made once, replayed in one submit.
 
 mod fuse;
+mod inputs;
 mod memory;
 mod outputs;
 mod products;
@@ -8,15 +9,17 @@ mod products;
 use crate::{
     Caps, Gpu,
     launch::{Launch, Slot, Watch},
-    memory::GpuBuf,
     pipeline::{PARAMS_BYTES, Pipeline},
     recorder::{Recorder, State, raw},
 };
 use fuse::Item;
+use inputs::Inputs;
 use memory::{Memory, raw_buf};
-use outputs::{Bindings, Choice, Outputs};
+use outputs::{Bindings, Outputs};
 use std::{collections::HashSet, ops::Range, panic::Location, sync::Arc};
-use wgrad_core::{Buf, Error, Plan, PlanReport, Result, Role, Source, Trace, Value, View};
+use wgrad_core::{
+    Buf, DType, Error, Layout, Plan, PlanReport, Result, Role, Source, Trace, Value, View,
+};
 
 /// A launch ready to be encoded any number of times.
 struct Ready {
@@ -37,8 +40,8 @@ struct Checked {
 
 /// Where checked indices are found after a run.
 enum Indices {
-    /// In the caller's own tensor, the step's input of this number.
-    Input(usize, View),
+    /// In the caller's own tensor, the step's input of this number, looked at like this.
+    Input(usize, Layout, DType),
     /// In memory from outside the step.
     External(View),
     /// In the step's own memory, which the next run overwrites: copied out.
@@ -50,7 +53,7 @@ struct GpuPlan {
     launches: Vec<Ready>,
     params: wgpu::Buffer,
     checked: Vec<Checked>,
-    inputs: Vec<Arc<GpuBuf>>,
+    inputs: Inputs,
     outputs: Outputs,
     /// The submit that the latest run waits for, if nothing has made it yet.
     waiting: Option<u64>,
@@ -104,11 +107,10 @@ pub(crate) fn plan(gpu: &Gpu, trace: &Trace) -> Result<Box<dyn Plan>> {
                 .copy_from_slice(own);
             if let Some(watch) = launch.watch {
                 let place = &item.ins[watch.input];
-                let view = memory.view(place)?;
                 let indices = match values[place.value].source {
-                    Source::Input(i) => Indices::Input(i, view),
-                    Source::External(_) => Indices::External(view),
-                    Source::Temporary => Indices::Temporary(view),
+                    Source::Input(i) => Indices::Input(i, place.layout, place.dtype),
+                    Source::External(_) => Indices::External(memory.view(place)?),
+                    Source::Temporary => Indices::Temporary(memory.view(place)?),
                 };
                 let (op, params_at) = (item.name(), at as u64);
                 checked.push(Checked { op, at: item.at, watch, params_at, indices });
@@ -140,7 +142,7 @@ pub(crate) fn plan(gpu: &Gpu, trace: &Trace) -> Result<Box<dyn Plan>> {
             .map(|(item, (program, _))| moved(item, &program.launches, &program.scratch))
             .sum(),
     };
-    let inputs = memory.inputs.clone();
+    let inputs = Inputs::new(trace, &memory);
     let outputs = Outputs::new(trace, &away, memory, bindings, params.clone())?;
     Ok(Box::new(GpuPlan {
         recorder: recorder.clone(),
@@ -196,7 +198,10 @@ impl Plan for GpuPlan {
         let recorder = self.recorder.clone();
         recorder.sticky.check()?;
         // All memory first, before anything is encoded.
-        let choice = self.outputs.choose(&recorder)?;
+        let given = self.inputs.given(&recorder, inputs)?;
+        let raw_inputs =
+            given.iter().map(|x| Ok(raw_buf(x)?.clone())).collect::<Result<Vec<_>>>()?;
+        let choice = self.outputs.choose(&recorder, &raw_inputs)?;
         let outputs = self.outputs.fresh(&recorder, choice)?;
         let copied = self.fresh_indices()?;
         let mut state = recorder.state();
@@ -207,20 +212,20 @@ impl Plan for GpuPlan {
         }
         self.number(&mut state, inputs, &copied);
         recorder.gather(&mut state);
-        for (own, view) in self.inputs.iter().zip(inputs) {
-            let (at, bytes) = range(view);
-            if bytes > 0 {
-                recorder.copy(&mut state, (raw("step", view)?, at), (own.raw()?, 0), bytes);
+        for (to, view) in raw_inputs.iter().zip(inputs) {
+            let ((at, bytes), from) = (range(view), raw("step", view)?);
+            if bytes > 0 && from != to {
+                recorder.copy(&mut state, (from, at), (to, 0), bytes);
             }
         }
-        self.encode(&mut state, choice)?;
+        self.encode(&mut state)?;
         for (checked, to) in self.checked.iter().zip(&copied) {
             if let (Indices::Temporary(from), Some(to)) = (&checked.indices, to) {
                 let bytes = (from.buf.bytes() as u64).next_multiple_of(4);
                 recorder.copy(&mut state, (raw("step", from)?, 0), (raw("step", to)?, 0), bytes);
             }
         }
-        for (from, to) in self.outputs.copies(choice, &outputs) {
+        for (from, to) in self.outputs.copies(choice, &given, &outputs) {
             let ((at, bytes), to) = (range(&from), raw("step", to)?);
             if bytes > 0 {
                 recorder.copy(&mut state, (raw_buf(&from.buf)?, at), (to, 0), bytes);
@@ -259,15 +264,11 @@ impl GpuPlan {
         for (checked, copied) in self.checked.iter().zip(copied) {
             let index = match (&checked.indices, copied) {
                 (Indices::Temporary(_), Some(view)) => view.clone(),
-                (Indices::Input(i, own), _) => match inputs.get(*i) {
-                    // The caller's tensor, seen as the operation saw the step's copy of it.
-                    Some(given) => {
-                        let offset = own.layout.offset + given.layout.offset;
-                        let layout = wgrad_core::Layout { offset, ..own.layout };
-                        View { buf: given.buf.clone(), layout, dtype: own.dtype }
-                    }
-                    None => own.clone(),
-                },
+                (Indices::Input(i, layout, dtype), _) => {
+                    let Some(given) = inputs.get(*i) else { continue };
+                    let layout = Layout { offset: layout.offset + given.layout.offset, ..*layout };
+                    View { buf: given.buf.clone(), layout, dtype: *dtype }
+                }
                 (Indices::External(view) | Indices::Temporary(view), _) => view.clone(),
             };
             let serial = state.watch.add(checked.op, Some(checked.at), index, checked.watch.limit);
@@ -277,8 +278,8 @@ impl GpuPlan {
     }
 
     /// Encodes all launches; where they are too much work for one submit, the first ones are submitted.
-    fn encode(&self, state: &mut State, choice: Choice) -> Result<()> {
-        let groups = self.outputs.groups(choice)?;
+    fn encode(&self, state: &mut State) -> Result<()> {
+        let groups = self.outputs.groups()?;
         let (mut from, mut work) = (0, state.work);
         for (i, launch) in self.launches.iter().enumerate() {
             if work > 0 && work.saturating_add(launch.work) > self.recorder.max_work() {

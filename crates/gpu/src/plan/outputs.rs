@@ -7,7 +7,7 @@ use crate::{
     recorder::Recorder,
 };
 use std::sync::Arc;
-use wgrad_core::{Buf, DType, Error, Layout, Result, Role, Trace, View, foreign_buffer};
+use wgrad_core::{Buf, DType, Error, Layout, Result, Role, Source, Trace, View, foreign_buffer};
 
 /// Sets of memory per plan. Callers that keep more results get copies.
 const MAX_SETS: usize = 8;
@@ -28,17 +28,26 @@ enum Output {
     Given(usize, Layout, DType),
     /// In the step's own memory.
     Copied(View),
+    /// In the input of this number.
+    Input(usize, Layout, DType),
 }
 
-/// Memory for the results that are given away, and the bind groups of all launches over it. Callers' tensors are the
-/// other handles: a set without any is free for the next run.
-struct Set {
-    bufs: Vec<Buf>,
+/// Memory for the results that are given away. Callers' tensors are the other handles: a set without any is
+/// free for the next run.
+type Set = Vec<Buf>;
+
+/// Bind groups of all launches over one set of results and the inputs of one run.
+struct Bound {
+    choice: Choice,
+    inputs: Vec<wgpu::Buffer>,
     groups: Vec<wgpu::BindGroup>,
 }
 
+/// Bind groups kept per plan: batches come in a few buffers by turns.
+const MAX_BOUND: usize = 16;
+
 /// Which set a run writes.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Choice {
     /// One that nobody else has, to be given away.
     Free(usize),
@@ -53,7 +62,11 @@ pub(super) struct Outputs {
     given: Vec<(usize, usize)>,
     sets: Vec<Set>,
     spare: Option<Set>,
+    /// The latest used last.
+    bound: Vec<Bound>,
     bindings: Vec<Bindings>,
+    /// The number of the input behind each value that is one.
+    input_of: Vec<Option<usize>>,
     /// Kept alive for the bind groups too, which do not keep pooled buffers from being given to others.
     bufs: Vec<Option<Buf>>,
     params: wgpu::Buffer,
@@ -69,21 +82,52 @@ impl Outputs {
     ) -> Result<Outputs> {
         let (mut outputs, mut given) = (Vec::new(), Vec::new());
         for (place, &away) in trace.outputs.iter().zip(away) {
-            outputs.push(if away {
-                given.push((place.value, trace.values[place.value].bytes));
-                Output::Given(given.len() - 1, place.layout, place.dtype)
-            } else {
-                Output::Copied(memory.view(place)?)
+            outputs.push(match (away, &trace.values[place.value].source) {
+                (true, _) => {
+                    given.push((place.value, trace.values[place.value].bytes));
+                    Output::Given(given.len() - 1, place.layout, place.dtype)
+                }
+                (false, Source::Input(i)) => Output::Input(*i, place.layout, place.dtype),
+                (false, _) => Output::Copied(memory.view(place)?),
             });
         }
-        let (sets, spare, bufs) = (Vec::new(), None, memory.bufs);
-        Ok(Outputs { outputs, given, sets, spare, bindings, bufs, params })
+        let input = |value: &wgrad_core::Value| match value.source {
+            Source::Input(i) => Some(i),
+            _ => None,
+        };
+        let input_of = trace.values.iter().map(input).collect();
+        let (sets, spare, bound, bufs) = (Vec::new(), None, Vec::new(), memory.bufs);
+        Ok(Outputs { outputs, given, sets, spare, bound, bindings, input_of, bufs, params })
     }
 
-    /// The set for the next run, made if there is none free and not too many.
-    pub fn choose(&mut self, recorder: &Recorder) -> Result<Choice> {
-        let free = |set: &Set| !set.bufs.iter().any(Buf::is_shared);
-        if let Some(at) = self.sets.iter().position(free) {
+    /// The set for the next run over these inputs, made if there is none free and not too many, and bound.
+    pub fn choose(&mut self, recorder: &Recorder, inputs: &[wgpu::Buffer]) -> Result<Choice> {
+        let choice = self.free(recorder, inputs)?;
+        let known = |bound: &Bound| bound.choice == choice && bound.inputs == inputs;
+        let bound = match self.bound.iter().position(known) {
+            Some(at) => self.bound.remove(at),
+            None => {
+                let groups = self.bind(recorder, choice, inputs)?;
+                if self.bound.len() >= MAX_BOUND {
+                    self.bound.remove(0);
+                }
+                Bound { choice, inputs: inputs.to_vec(), groups }
+            }
+        };
+        self.bound.push(bound);
+        Ok(choice)
+    }
+
+    /// A free set; one that is bound to these inputs already, if there is.
+    fn free(&mut self, recorder: &Recorder, inputs: &[wgpu::Buffer]) -> Result<Choice> {
+        let free = |at: usize| self.sets.get(at).is_some_and(|set| !set.iter().any(Buf::is_shared));
+        let matching = |bound: &&Bound| {
+            bound.inputs == inputs && matches!(bound.choice, Choice::Free(at) if free(at))
+        };
+        if let Some(bound) = self.bound.iter().find(matching) {
+            return Ok(bound.choice);
+        }
+        if let Some(at) = (0..self.sets.len()).find(|&at| free(at)) {
             return Ok(Choice::Free(at));
         }
         if self.sets.len() < MAX_SETS {
@@ -101,10 +145,22 @@ impl Outputs {
         let buf = |&(_, bytes): &(usize, usize)| {
             Ok(Buf::new(recorder.alloc(bytes, Role::Activations)?, bytes))
         };
-        let bufs = self.given.iter().map(buf).collect::<Result<Vec<Buf>>>()?;
+        self.given.iter().map(buf).collect()
+    }
+
+    fn bind(
+        &self,
+        recorder: &Recorder,
+        choice: Choice,
+        inputs: &[wgpu::Buffer],
+    ) -> Result<Vec<wgpu::BindGroup>> {
+        let set = self.set(choice)?;
         let raw = |value: usize| {
+            if let Some(input) = self.input_of.get(value).copied().flatten() {
+                return inputs.get(input).ok_or_else(|| foreign_buffer("plan"));
+            }
             let buf = match self.given.iter().position(|&(given, _)| given == value) {
-                Some(i) => bufs.get(i),
+                Some(i) => set.get(i),
                 None => self.bufs.get(value).and_then(Option::as_ref),
             };
             raw_buf(buf.ok_or_else(|| foreign_buffer("plan"))?)
@@ -119,8 +175,7 @@ impl Outputs {
                 }
             })
         };
-        let groups = self.bindings.iter().map(group).collect::<Result<_>>()?;
-        Ok(Set { bufs, groups })
+        self.bindings.iter().map(group).collect()
     }
 
     fn set(&self, choice: Choice) -> Result<&Set> {
@@ -131,9 +186,10 @@ impl Outputs {
         set.ok_or_else(|| Error::internal("plan", "results without memory"))
     }
 
-    /// The bind groups of all launches.
-    pub fn groups(&self, choice: Choice) -> Result<&[wgpu::BindGroup]> {
-        Ok(&self.set(choice)?.groups)
+    /// The bind groups of all launches, as chosen last.
+    pub fn groups(&self) -> Result<&[wgpu::BindGroup]> {
+        let bound = self.bound.last().ok_or_else(|| Error::internal("plan", "nothing is bound"))?;
+        Ok(&bound.groups)
     }
 
     /// The memory that a run's results come in.
@@ -147,23 +203,32 @@ impl Outputs {
         let set = self.set(choice)?;
         let view = |output: &Output| match (output, choice) {
             (Output::Given(i, layout, dtype), Choice::Free(_)) => {
-                Ok(View { buf: set.bufs[*i].clone(), layout: *layout, dtype: *dtype })
+                Ok(View { buf: set[*i].clone(), layout: *layout, dtype: *dtype })
             }
             (Output::Given(_, layout, dtype), Choice::Spare) => fresh(layout, *dtype),
             (Output::Copied(view), _) => fresh(&view.layout, view.dtype),
+            (Output::Input(_, layout, dtype), _) => fresh(layout, *dtype),
         };
         self.outputs.iter().map(view).collect()
     }
 
     /// What must be copied at the end of a run: from where, and into which of the results.
-    pub fn copies<'v>(&self, choice: Choice, results: &'v [View]) -> Vec<(View, &'v View)> {
+    pub fn copies<'v>(
+        &self,
+        choice: Choice,
+        inputs: &[Buf],
+        results: &'v [View],
+    ) -> Vec<(View, &'v View)> {
         let from = |output: &Output| match (output, choice) {
             (Output::Given(..), Choice::Free(_)) => None,
             (Output::Given(i, layout, dtype), Choice::Spare) => {
-                let buf = self.spare.as_ref()?.bufs.get(*i)?.clone();
+                let buf = self.spare.as_ref()?.get(*i)?.clone();
                 Some(View { buf, layout: *layout, dtype: *dtype })
             }
             (Output::Copied(view), _) => Some(view.clone()),
+            (Output::Input(i, layout, dtype), _) => {
+                Some(View { buf: inputs.get(*i)?.clone(), layout: *layout, dtype: *dtype })
+            }
         };
         let pairs = self.outputs.iter().zip(results);
         pairs.filter_map(|(output, to)| Some((from(output)?, to))).collect()
