@@ -1,40 +1,21 @@
-// matmul_registers: Y = apply(A B + bias) for GPUs: tiles in workgroup memory, a tm x tn tile of y in each thread's registers.
-//
-//   a [batch.., m, k], b [batch.., k, n], bias [n]  ->  y [batches, m, n], unit column stride
-//   bindings  0 params, 1 a (read), 2 b (read), with bias 3 bias (read), last y (write)
-//   params    128 bytes, the same in every matmul kernel; offsets and strides in elements
-//   template  bm, bn, bk: tile of a workgroup, bm and bn multiples of 32, bk 4, 8, 12 or 16; tm, tn: tile of a thread,
-//             multiples of 4, bn / tn 8 or 16, bm / tm a multiple of 4
-//             a_vec4, b_vec4: bound as vec4; offset and all strides but the unit one divisible by 4, binding
-//             padded to 16 bytes. Otherwise f32 and any strides at all
-//             a_layout: "row" (a_col = 1) or "col" (a_row = 1); b_layout: "row" (b_col = 1) or "col" (b_row = 1)
-//             y_vec4: bound as vec4; n, y_offset, y_row, y_batch divisible by 4
-//             bias; activation: the host appends elem and apply()
-//   launch    blocks_m * blocks_n * batches workgroups of bm / tm * bn / tn threads, folded into grid_x * y;
-//             (bm + bn) * bk * 4 bytes of workgroup memory
-//   numerics  f32 products summed in order of k; what lies past m, n, k may be NaN; k = 0 gives apply(bias)
-//   source    Boehm, "How to optimize a CUDA matmul kernel" (register tiles); Triton's matmul tutorial (grouped blocks)
+// matmul_params: what the products for GPUs are told; offsets and strides in elements.
 
 struct Params {
   m: u32, n: u32, k: u32, batches: u32,
   a_offset: u32, a_row: u32, a_col: u32, b_offset: u32,
   b_row: u32, b_col: u32, y_offset: u32, y_row: u32,
   y_batch: u32, grid_x: u32, blocks_m: u32, blocks_n: u32,
-  slope: f32, bias_offset: u32, bias_col: u32, unused: u32,
+  slope: f32, bias_offset: u32, bias_col: u32,
+  // An operand of the epilogue that lies as y does, but for its offset.
+  extra_offset: u32,
   batch_shape: vec4<u32>,
   a_batch: vec4<u32>,
   b_batch: vec4<u32>,
+  // k in parts of part_k, a multiple of 32; the sum over part p of product z is matrix z * parts + p of y.
+  parts: u32, part_k: u32, unused_0: u32, unused_1: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
-
-// Both tiles lie with k outermost, four lines to a vec4. The vec4 of lines i is kept at i ^ (k / 4 * 2), so that threads
-// which store different k / 4 meet different banks.
-var<workgroup> sh_a: array<vec4<f32>, 256>;
-var<workgroup> sh_b: array<vec4<f32>, 256>;
 
 // The four batch coordinates of a flat batch number; the last is the fastest.
 fn batch_coords(batch: u32) -> vec4<u32> {
@@ -48,69 +29,91 @@ fn dot_u32(p: vec4<u32>, q: vec4<u32>) -> u32 {
   return p.x * q.x + p.y * q.y + p.z * q.z + p.w * q.w;
 }
 
+// matmul_registers: Y = apply(A B + bias) for GPUs: tiles in workgroup memory, a tm x tn tile of y in each thread's registers.
+//
+//   a [batch.., m, k], b [batch.., k, n], bias [n]  ->  y [batches * parts, m, n], unit column stride
+//   bindings  0 params, 1 a (read), 2 b (read), with bias 3 bias (read), with extra the next one (read), last y (write)
+//   params    144 bytes, lib/matmul_params
+//   template  bm, bn, bk: tile of a workgroup, bm and bn multiples of 32, bk 4, 8, 12 or 16; tm, tn: tile of a thread,
+//             multiples of 4, bn / tn 8 or 16, bm / tm a multiple of 4; (bm + bn) * bk / 16 a multiple of the threads
+//             a_vec4, b_vec4: bound as vec4; offset and all strides but the unit one divisible by 4, binding
+//             padded to 16 bytes. Otherwise f32 and any strides at all
+//             a_layout: "row" (a_col = 1) or "col" (a_row = 1); b_layout: "row" (b_col = 1) or "col" (b_row = 1)
+//             y_vec4: bound as vec4; n, y_offset, y_row, y_batch (with extra its offset too) divisible by 4
+//             whole: m, n, k are multiples of bm, bn, bk, all three operands vec4: nothing is masked
+//             bias; extra: lies as y does; activation: the host appends elem and apply(z), with extra apply(z, e)
+//   launch    blocks_m * blocks_n * parts * batches workgroups of bm / tm * bn / tn threads, folded into grid_x * y;
+//             (bm + bn) * bk * 4 bytes of workgroup memory: 16 KiB, the floor of WebGPU, for 128 x 128 x 16
+//   numerics  f32 products summed in order of k, fused where the GPU does; what lies past m, n, k may be NaN;
+//             k = 0 gives apply(bias)
+//   source    Boehm, "How to optimize a CUDA matmul kernel" (register tiles, next tile in registers); NVIDIA's
+//             vk_cooperative_matrix_perf, shmem.comp (order of loads and barriers); Triton's matmul tutorial (grouped
+//             blocks). Not padded but swizzled: padding would pass the 16 KiB. Not double buffered, for the same reason
+
+@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+
+// Both tiles lie with k outermost, four lines to a vec4. The vec4 of lines i is kept at i ^ (k / 4 * 2), so that threads
+// which store different k / 4 meet different banks.
+var<workgroup> sh_a: array<vec4<f32>, 256>;
+var<workgroup> sh_b: array<vec4<f32>, 256>;
+
 fn fetch_a(start: u32, line: u32, k: u32) -> mat4x4<f32> {
-  let last_k = params.k - 1u;
-  let k4 = vec4(k) + vec4(0u, 1u, 2u, 3u);
-  let inside = k4 <= vec4(last_k);
-  // Lines past the end are read from the last one, so that no address leaves the operand.
-  let at = start + min(vec4(line) + vec4(0u, 1u, 2u, 3u), vec4((params.m - 1u))) * params.a_row + min(k, last_k & ~3u);
-  let v = transpose(mat4x4(a[at[0] / 4u], a[at[1] / 4u], a[at[2] / 4u], a[at[3] / 4u]));
-  return mat4x4(select(vec4(0.0), v[0], inside[0]), select(vec4(0.0), v[1], inside[1]), select(vec4(0.0), v[2], inside[2]), select(vec4(0.0), v[3], inside[3]));
+  let at = (start + line * params.a_row + k) / 4u;
+  let apart = params.a_row / 4u;
+  return transpose(mat4x4(a[at], a[at + apart], a[at + 2u * apart], a[at + 3u * apart]));
 }
 
 fn fetch_b(start: u32, line: u32, k: u32) -> mat4x4<f32> {
-  let last_k = params.k - 1u;
-  let k4 = vec4(k) + vec4(0u, 1u, 2u, 3u);
-  let inside = k4 <= vec4(last_k);
-  // Lines past the end are read from the last one, so that no address leaves the operand.
-  let at = start + min(line, (params.n - 1u) & ~3u) + min(k4, vec4(last_k)) * params.b_row;
-  let v = mat4x4(b[at[0] / 4u], b[at[1] / 4u], b[at[2] / 4u], b[at[3] / 4u]);
-  return mat4x4(select(vec4(0.0), v[0], inside[0]), select(vec4(0.0), v[1], inside[1]), select(vec4(0.0), v[2], inside[2]), select(vec4(0.0), v[3], inside[3]));
+  let at = (start + line + k * params.b_row) / 4u;
+  let apart = params.b_row / 4u;
+  return mat4x4(b[at], b[at + apart], b[at + 2u * apart], b[at + 3u * apart]);
 }
 
 // Both tiles are cut into blocks of 4 lines x 4 k, which are dealt out to the threads, those of A first. Blocks are
 // numbered along the contiguous direction first, so that neighbouring threads read neighbouring addresses.
-fn fetch(i: u32, k0: u32, a_start: u32, b_start: u32, first_row: u32, first_col: u32) -> mat4x4<f32> {
-  if (i < 64u) {
-    let line = i / 4u;
-    let k = i % 4u;
-    return fetch_a(a_start, first_row + line * 4u, k0 + k * 4u);
-  }
-  if (i < 128u) {
-    let line = (i - 64u) % 16u;
-    let k = (i - 64u) / 16u;
-    return fetch_b(b_start, first_col + line * 4u, k0 + k * 4u);
-  }
-  return mat4x4<f32>();
+fn take_a(i: u32, k0: u32, start: u32, first: u32) -> mat4x4<f32> {
+  let line = i / 4u;
+  let k = i % 4u;
+  return fetch_a(start, first + line * 4u, k0 + k * 4u);
 }
 
-fn keep(i: u32, v: mat4x4<f32>) {
-  if (i < 64u) {
-    let line = i / 4u;
-    let k = i % 4u;
-    sh_a[(k * 4u + 0u) * 16u + (line ^ (k * 2u))] = v[0];
-    sh_a[(k * 4u + 1u) * 16u + (line ^ (k * 2u))] = v[1];
-    sh_a[(k * 4u + 2u) * 16u + (line ^ (k * 2u))] = v[2];
-    sh_a[(k * 4u + 3u) * 16u + (line ^ (k * 2u))] = v[3];
-  } else if (i < 128u) {
-    let line = (i - 64u) % 16u;
-    let k = (i - 64u) / 16u;
-    sh_b[(k * 4u + 0u) * 16u + (line ^ (k * 2u))] = v[0];
-    sh_b[(k * 4u + 1u) * 16u + (line ^ (k * 2u))] = v[1];
-    sh_b[(k * 4u + 2u) * 16u + (line ^ (k * 2u))] = v[2];
-    sh_b[(k * 4u + 3u) * 16u + (line ^ (k * 2u))] = v[3];
-  }
+fn take_b(i: u32, k0: u32, start: u32, first: u32) -> mat4x4<f32> {
+  let line = i % 16u;
+  let k = i / 16u;
+  return fetch_b(start, first + line * 4u, k0 + k * 4u);
 }
 
-@compute @workgroup_size(256)
+fn keep_a(i: u32, v: mat4x4<f32>) {
+  let line = i / 4u;
+  let k = i % 4u;
+  sh_a[(k * 4u + 0u) * 16u + (line ^ (k * 2u))] = v[0];
+  sh_a[(k * 4u + 1u) * 16u + (line ^ (k * 2u))] = v[1];
+  sh_a[(k * 4u + 2u) * 16u + (line ^ (k * 2u))] = v[2];
+  sh_a[(k * 4u + 3u) * 16u + (line ^ (k * 2u))] = v[3];
+}
+
+fn keep_b(i: u32, v: mat4x4<f32>) {
+  let line = i % 16u;
+  let k = i / 16u;
+  sh_b[(k * 4u + 0u) * 16u + (line ^ (k * 2u))] = v[0];
+  sh_b[(k * 4u + 1u) * 16u + (line ^ (k * 2u))] = v[1];
+  sh_b[(k * 4u + 2u) * 16u + (line ^ (k * 2u))] = v[2];
+  sh_b[(k * 4u + 3u) * 16u + (line ^ (k * 2u))] = v[3];
+}
+
+@compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let block = wg.y * params.grid_x + wg.x;
   let blocks = params.blocks_m * params.blocks_n;
-  if (block >= blocks * params.batches) { return; }
-  let batch = block / blocks;
-  let coords = batch_coords(batch);
+  let slab = block / blocks;
+  if (slab >= params.batches * params.parts) { return; }
+  let coords = batch_coords(slab / params.parts);
   let a_start = params.a_offset + dot_u32(coords, params.a_batch);
   let b_start = params.b_offset + dot_u32(coords, params.b_batch);
+  let k_first = slab % params.parts * params.part_k;
+  let k_end = min(params.k, k_first + params.part_k);
 
   // Blocks go down 8 rows of blocks before the next column, so that those at work together share both operands.
   let band = block % blocks / (8u * params.blocks_n);
@@ -120,180 +123,511 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let first_col = in_band / band_rows * 64u;
 
   // A warp of 32 covers 4 x 8 threads: its reads of either tile then fall into one pass over the banks.
-  let tx = thread % 8u + thread / 32u % 2u * 8u;
-  let ty = thread / 8u % 4u + thread / 64u * 4u;
+  let tx = thread % 8u;
+  let ty = thread / 8u % 4u + thread / 32u * 4u;
 
   var held0 = mat4x4<f32>();
-  if (params.k > 0u) { held0 = fetch(thread + 0u, 0u, a_start, b_start, first_row, first_col); }
+  if (k_first < k_end) { held0 = take_a(thread + 0u, k_first, a_start, first_row); }
+  var held1 = mat4x4<f32>();
+  if (k_first < k_end) { held1 = take_b(thread + 64u - 64u, k_first, b_start, first_col); }
 
   var y0_0 = vec4(0.0);
+  var y0_1 = vec4(0.0);
   var y1_0 = vec4(0.0);
+  var y1_1 = vec4(0.0);
   var y2_0 = vec4(0.0);
+  var y2_1 = vec4(0.0);
   var y3_0 = vec4(0.0);
+  var y3_1 = vec4(0.0);
+  var y4_0 = vec4(0.0);
+  var y4_1 = vec4(0.0);
+  var y5_0 = vec4(0.0);
+  var y5_1 = vec4(0.0);
+  var y6_0 = vec4(0.0);
+  var y6_1 = vec4(0.0);
+  var y7_0 = vec4(0.0);
+  var y7_1 = vec4(0.0);
 
-  for (var k0 = 0u; k0 < params.k; k0 += 16u) {
-    keep(thread + 0u, held0);
+  for (var k0 = k_first; k0 < k_end; k0 += 16u) {
+    keep_a(thread + 0u, held0);
+    keep_b(thread + 64u - 64u, held1);
     workgroupBarrier();
     // The next tile is on its way while this one is multiplied.
-    if (k0 + 16u < params.k) {
-      held0 = fetch(thread + 0u, k0 + 16u, a_start, b_start, first_row, first_col);
+    if (k0 + 16u < k_end) {
+      held0 = take_a(thread + 0u, k0 + 16u, a_start, first_row);
+      held1 = take_b(thread + 64u - 64u, k0 + 16u, b_start, first_col);
     }
     {
       let a0 = sh_a[0u + ((ty + 0u) ^ 0u)];
+      let a1 = sh_a[0u + ((ty + 8u) ^ 0u)];
       let b0 = sh_b[0u + ((tx + 0u) ^ 0u)];
+      let b1 = sh_b[0u + ((tx + 8u) ^ 0u)];
       y0_0 = fma(vec4(a0[0]), b0, y0_0);
+      y0_1 = fma(vec4(a0[0]), b1, y0_1);
       y1_0 = fma(vec4(a0[1]), b0, y1_0);
+      y1_1 = fma(vec4(a0[1]), b1, y1_1);
       y2_0 = fma(vec4(a0[2]), b0, y2_0);
+      y2_1 = fma(vec4(a0[2]), b1, y2_1);
       y3_0 = fma(vec4(a0[3]), b0, y3_0);
+      y3_1 = fma(vec4(a0[3]), b1, y3_1);
+      y4_0 = fma(vec4(a1[0]), b0, y4_0);
+      y4_1 = fma(vec4(a1[0]), b1, y4_1);
+      y5_0 = fma(vec4(a1[1]), b0, y5_0);
+      y5_1 = fma(vec4(a1[1]), b1, y5_1);
+      y6_0 = fma(vec4(a1[2]), b0, y6_0);
+      y6_1 = fma(vec4(a1[2]), b1, y6_1);
+      y7_0 = fma(vec4(a1[3]), b0, y7_0);
+      y7_1 = fma(vec4(a1[3]), b1, y7_1);
     }
     {
       let a0 = sh_a[16u + ((ty + 0u) ^ 0u)];
+      let a1 = sh_a[16u + ((ty + 8u) ^ 0u)];
       let b0 = sh_b[16u + ((tx + 0u) ^ 0u)];
+      let b1 = sh_b[16u + ((tx + 8u) ^ 0u)];
       y0_0 = fma(vec4(a0[0]), b0, y0_0);
+      y0_1 = fma(vec4(a0[0]), b1, y0_1);
       y1_0 = fma(vec4(a0[1]), b0, y1_0);
+      y1_1 = fma(vec4(a0[1]), b1, y1_1);
       y2_0 = fma(vec4(a0[2]), b0, y2_0);
+      y2_1 = fma(vec4(a0[2]), b1, y2_1);
       y3_0 = fma(vec4(a0[3]), b0, y3_0);
+      y3_1 = fma(vec4(a0[3]), b1, y3_1);
+      y4_0 = fma(vec4(a1[0]), b0, y4_0);
+      y4_1 = fma(vec4(a1[0]), b1, y4_1);
+      y5_0 = fma(vec4(a1[1]), b0, y5_0);
+      y5_1 = fma(vec4(a1[1]), b1, y5_1);
+      y6_0 = fma(vec4(a1[2]), b0, y6_0);
+      y6_1 = fma(vec4(a1[2]), b1, y6_1);
+      y7_0 = fma(vec4(a1[3]), b0, y7_0);
+      y7_1 = fma(vec4(a1[3]), b1, y7_1);
     }
     {
       let a0 = sh_a[32u + ((ty + 0u) ^ 0u)];
+      let a1 = sh_a[32u + ((ty + 8u) ^ 0u)];
       let b0 = sh_b[32u + ((tx + 0u) ^ 0u)];
+      let b1 = sh_b[32u + ((tx + 8u) ^ 0u)];
       y0_0 = fma(vec4(a0[0]), b0, y0_0);
+      y0_1 = fma(vec4(a0[0]), b1, y0_1);
       y1_0 = fma(vec4(a0[1]), b0, y1_0);
+      y1_1 = fma(vec4(a0[1]), b1, y1_1);
       y2_0 = fma(vec4(a0[2]), b0, y2_0);
+      y2_1 = fma(vec4(a0[2]), b1, y2_1);
       y3_0 = fma(vec4(a0[3]), b0, y3_0);
+      y3_1 = fma(vec4(a0[3]), b1, y3_1);
+      y4_0 = fma(vec4(a1[0]), b0, y4_0);
+      y4_1 = fma(vec4(a1[0]), b1, y4_1);
+      y5_0 = fma(vec4(a1[1]), b0, y5_0);
+      y5_1 = fma(vec4(a1[1]), b1, y5_1);
+      y6_0 = fma(vec4(a1[2]), b0, y6_0);
+      y6_1 = fma(vec4(a1[2]), b1, y6_1);
+      y7_0 = fma(vec4(a1[3]), b0, y7_0);
+      y7_1 = fma(vec4(a1[3]), b1, y7_1);
     }
     {
       let a0 = sh_a[48u + ((ty + 0u) ^ 0u)];
+      let a1 = sh_a[48u + ((ty + 8u) ^ 0u)];
       let b0 = sh_b[48u + ((tx + 0u) ^ 0u)];
+      let b1 = sh_b[48u + ((tx + 8u) ^ 0u)];
       y0_0 = fma(vec4(a0[0]), b0, y0_0);
+      y0_1 = fma(vec4(a0[0]), b1, y0_1);
       y1_0 = fma(vec4(a0[1]), b0, y1_0);
+      y1_1 = fma(vec4(a0[1]), b1, y1_1);
       y2_0 = fma(vec4(a0[2]), b0, y2_0);
+      y2_1 = fma(vec4(a0[2]), b1, y2_1);
       y3_0 = fma(vec4(a0[3]), b0, y3_0);
+      y3_1 = fma(vec4(a0[3]), b1, y3_1);
+      y4_0 = fma(vec4(a1[0]), b0, y4_0);
+      y4_1 = fma(vec4(a1[0]), b1, y4_1);
+      y5_0 = fma(vec4(a1[1]), b0, y5_0);
+      y5_1 = fma(vec4(a1[1]), b1, y5_1);
+      y6_0 = fma(vec4(a1[2]), b0, y6_0);
+      y6_1 = fma(vec4(a1[2]), b1, y6_1);
+      y7_0 = fma(vec4(a1[3]), b0, y7_0);
+      y7_1 = fma(vec4(a1[3]), b1, y7_1);
     }
     {
       let a0 = sh_a[64u + ((ty + 0u) ^ 2u)];
+      let a1 = sh_a[64u + ((ty + 8u) ^ 2u)];
       let b0 = sh_b[64u + ((tx + 0u) ^ 2u)];
+      let b1 = sh_b[64u + ((tx + 8u) ^ 2u)];
       y0_0 = fma(vec4(a0[0]), b0, y0_0);
+      y0_1 = fma(vec4(a0[0]), b1, y0_1);
       y1_0 = fma(vec4(a0[1]), b0, y1_0);
+      y1_1 = fma(vec4(a0[1]), b1, y1_1);
       y2_0 = fma(vec4(a0[2]), b0, y2_0);
+      y2_1 = fma(vec4(a0[2]), b1, y2_1);
       y3_0 = fma(vec4(a0[3]), b0, y3_0);
+      y3_1 = fma(vec4(a0[3]), b1, y3_1);
+      y4_0 = fma(vec4(a1[0]), b0, y4_0);
+      y4_1 = fma(vec4(a1[0]), b1, y4_1);
+      y5_0 = fma(vec4(a1[1]), b0, y5_0);
+      y5_1 = fma(vec4(a1[1]), b1, y5_1);
+      y6_0 = fma(vec4(a1[2]), b0, y6_0);
+      y6_1 = fma(vec4(a1[2]), b1, y6_1);
+      y7_0 = fma(vec4(a1[3]), b0, y7_0);
+      y7_1 = fma(vec4(a1[3]), b1, y7_1);
     }
     {
       let a0 = sh_a[80u + ((ty + 0u) ^ 2u)];
+      let a1 = sh_a[80u + ((ty + 8u) ^ 2u)];
       let b0 = sh_b[80u + ((tx + 0u) ^ 2u)];
+      let b1 = sh_b[80u + ((tx + 8u) ^ 2u)];
       y0_0 = fma(vec4(a0[0]), b0, y0_0);
+      y0_1 = fma(vec4(a0[0]), b1, y0_1);
       y1_0 = fma(vec4(a0[1]), b0, y1_0);
+      y1_1 = fma(vec4(a0[1]), b1, y1_1);
       y2_0 = fma(vec4(a0[2]), b0, y2_0);
+      y2_1 = fma(vec4(a0[2]), b1, y2_1);
       y3_0 = fma(vec4(a0[3]), b0, y3_0);
+      y3_1 = fma(vec4(a0[3]), b1, y3_1);
+      y4_0 = fma(vec4(a1[0]), b0, y4_0);
+      y4_1 = fma(vec4(a1[0]), b1, y4_1);
+      y5_0 = fma(vec4(a1[1]), b0, y5_0);
+      y5_1 = fma(vec4(a1[1]), b1, y5_1);
+      y6_0 = fma(vec4(a1[2]), b0, y6_0);
+      y6_1 = fma(vec4(a1[2]), b1, y6_1);
+      y7_0 = fma(vec4(a1[3]), b0, y7_0);
+      y7_1 = fma(vec4(a1[3]), b1, y7_1);
     }
     {
       let a0 = sh_a[96u + ((ty + 0u) ^ 2u)];
+      let a1 = sh_a[96u + ((ty + 8u) ^ 2u)];
       let b0 = sh_b[96u + ((tx + 0u) ^ 2u)];
+      let b1 = sh_b[96u + ((tx + 8u) ^ 2u)];
       y0_0 = fma(vec4(a0[0]), b0, y0_0);
+      y0_1 = fma(vec4(a0[0]), b1, y0_1);
       y1_0 = fma(vec4(a0[1]), b0, y1_0);
+      y1_1 = fma(vec4(a0[1]), b1, y1_1);
       y2_0 = fma(vec4(a0[2]), b0, y2_0);
+      y2_1 = fma(vec4(a0[2]), b1, y2_1);
       y3_0 = fma(vec4(a0[3]), b0, y3_0);
+      y3_1 = fma(vec4(a0[3]), b1, y3_1);
+      y4_0 = fma(vec4(a1[0]), b0, y4_0);
+      y4_1 = fma(vec4(a1[0]), b1, y4_1);
+      y5_0 = fma(vec4(a1[1]), b0, y5_0);
+      y5_1 = fma(vec4(a1[1]), b1, y5_1);
+      y6_0 = fma(vec4(a1[2]), b0, y6_0);
+      y6_1 = fma(vec4(a1[2]), b1, y6_1);
+      y7_0 = fma(vec4(a1[3]), b0, y7_0);
+      y7_1 = fma(vec4(a1[3]), b1, y7_1);
     }
     {
       let a0 = sh_a[112u + ((ty + 0u) ^ 2u)];
+      let a1 = sh_a[112u + ((ty + 8u) ^ 2u)];
       let b0 = sh_b[112u + ((tx + 0u) ^ 2u)];
+      let b1 = sh_b[112u + ((tx + 8u) ^ 2u)];
       y0_0 = fma(vec4(a0[0]), b0, y0_0);
+      y0_1 = fma(vec4(a0[0]), b1, y0_1);
       y1_0 = fma(vec4(a0[1]), b0, y1_0);
+      y1_1 = fma(vec4(a0[1]), b1, y1_1);
       y2_0 = fma(vec4(a0[2]), b0, y2_0);
+      y2_1 = fma(vec4(a0[2]), b1, y2_1);
       y3_0 = fma(vec4(a0[3]), b0, y3_0);
+      y3_1 = fma(vec4(a0[3]), b1, y3_1);
+      y4_0 = fma(vec4(a1[0]), b0, y4_0);
+      y4_1 = fma(vec4(a1[0]), b1, y4_1);
+      y5_0 = fma(vec4(a1[1]), b0, y5_0);
+      y5_1 = fma(vec4(a1[1]), b1, y5_1);
+      y6_0 = fma(vec4(a1[2]), b0, y6_0);
+      y6_1 = fma(vec4(a1[2]), b1, y6_1);
+      y7_0 = fma(vec4(a1[3]), b0, y7_0);
+      y7_1 = fma(vec4(a1[3]), b1, y7_1);
     }
     {
       let a0 = sh_a[128u + ((ty + 0u) ^ 4u)];
+      let a1 = sh_a[128u + ((ty + 8u) ^ 4u)];
       let b0 = sh_b[128u + ((tx + 0u) ^ 4u)];
+      let b1 = sh_b[128u + ((tx + 8u) ^ 4u)];
       y0_0 = fma(vec4(a0[0]), b0, y0_0);
+      y0_1 = fma(vec4(a0[0]), b1, y0_1);
       y1_0 = fma(vec4(a0[1]), b0, y1_0);
+      y1_1 = fma(vec4(a0[1]), b1, y1_1);
       y2_0 = fma(vec4(a0[2]), b0, y2_0);
+      y2_1 = fma(vec4(a0[2]), b1, y2_1);
       y3_0 = fma(vec4(a0[3]), b0, y3_0);
+      y3_1 = fma(vec4(a0[3]), b1, y3_1);
+      y4_0 = fma(vec4(a1[0]), b0, y4_0);
+      y4_1 = fma(vec4(a1[0]), b1, y4_1);
+      y5_0 = fma(vec4(a1[1]), b0, y5_0);
+      y5_1 = fma(vec4(a1[1]), b1, y5_1);
+      y6_0 = fma(vec4(a1[2]), b0, y6_0);
+      y6_1 = fma(vec4(a1[2]), b1, y6_1);
+      y7_0 = fma(vec4(a1[3]), b0, y7_0);
+      y7_1 = fma(vec4(a1[3]), b1, y7_1);
     }
     {
       let a0 = sh_a[144u + ((ty + 0u) ^ 4u)];
+      let a1 = sh_a[144u + ((ty + 8u) ^ 4u)];
       let b0 = sh_b[144u + ((tx + 0u) ^ 4u)];
+      let b1 = sh_b[144u + ((tx + 8u) ^ 4u)];
       y0_0 = fma(vec4(a0[0]), b0, y0_0);
+      y0_1 = fma(vec4(a0[0]), b1, y0_1);
       y1_0 = fma(vec4(a0[1]), b0, y1_0);
+      y1_1 = fma(vec4(a0[1]), b1, y1_1);
       y2_0 = fma(vec4(a0[2]), b0, y2_0);
+      y2_1 = fma(vec4(a0[2]), b1, y2_1);
       y3_0 = fma(vec4(a0[3]), b0, y3_0);
+      y3_1 = fma(vec4(a0[3]), b1, y3_1);
+      y4_0 = fma(vec4(a1[0]), b0, y4_0);
+      y4_1 = fma(vec4(a1[0]), b1, y4_1);
+      y5_0 = fma(vec4(a1[1]), b0, y5_0);
+      y5_1 = fma(vec4(a1[1]), b1, y5_1);
+      y6_0 = fma(vec4(a1[2]), b0, y6_0);
+      y6_1 = fma(vec4(a1[2]), b1, y6_1);
+      y7_0 = fma(vec4(a1[3]), b0, y7_0);
+      y7_1 = fma(vec4(a1[3]), b1, y7_1);
     }
     {
       let a0 = sh_a[160u + ((ty + 0u) ^ 4u)];
+      let a1 = sh_a[160u + ((ty + 8u) ^ 4u)];
       let b0 = sh_b[160u + ((tx + 0u) ^ 4u)];
+      let b1 = sh_b[160u + ((tx + 8u) ^ 4u)];
       y0_0 = fma(vec4(a0[0]), b0, y0_0);
+      y0_1 = fma(vec4(a0[0]), b1, y0_1);
       y1_0 = fma(vec4(a0[1]), b0, y1_0);
+      y1_1 = fma(vec4(a0[1]), b1, y1_1);
       y2_0 = fma(vec4(a0[2]), b0, y2_0);
+      y2_1 = fma(vec4(a0[2]), b1, y2_1);
       y3_0 = fma(vec4(a0[3]), b0, y3_0);
+      y3_1 = fma(vec4(a0[3]), b1, y3_1);
+      y4_0 = fma(vec4(a1[0]), b0, y4_0);
+      y4_1 = fma(vec4(a1[0]), b1, y4_1);
+      y5_0 = fma(vec4(a1[1]), b0, y5_0);
+      y5_1 = fma(vec4(a1[1]), b1, y5_1);
+      y6_0 = fma(vec4(a1[2]), b0, y6_0);
+      y6_1 = fma(vec4(a1[2]), b1, y6_1);
+      y7_0 = fma(vec4(a1[3]), b0, y7_0);
+      y7_1 = fma(vec4(a1[3]), b1, y7_1);
     }
     {
       let a0 = sh_a[176u + ((ty + 0u) ^ 4u)];
+      let a1 = sh_a[176u + ((ty + 8u) ^ 4u)];
       let b0 = sh_b[176u + ((tx + 0u) ^ 4u)];
+      let b1 = sh_b[176u + ((tx + 8u) ^ 4u)];
       y0_0 = fma(vec4(a0[0]), b0, y0_0);
+      y0_1 = fma(vec4(a0[0]), b1, y0_1);
       y1_0 = fma(vec4(a0[1]), b0, y1_0);
+      y1_1 = fma(vec4(a0[1]), b1, y1_1);
       y2_0 = fma(vec4(a0[2]), b0, y2_0);
+      y2_1 = fma(vec4(a0[2]), b1, y2_1);
       y3_0 = fma(vec4(a0[3]), b0, y3_0);
+      y3_1 = fma(vec4(a0[3]), b1, y3_1);
+      y4_0 = fma(vec4(a1[0]), b0, y4_0);
+      y4_1 = fma(vec4(a1[0]), b1, y4_1);
+      y5_0 = fma(vec4(a1[1]), b0, y5_0);
+      y5_1 = fma(vec4(a1[1]), b1, y5_1);
+      y6_0 = fma(vec4(a1[2]), b0, y6_0);
+      y6_1 = fma(vec4(a1[2]), b1, y6_1);
+      y7_0 = fma(vec4(a1[3]), b0, y7_0);
+      y7_1 = fma(vec4(a1[3]), b1, y7_1);
     }
     {
       let a0 = sh_a[192u + ((ty + 0u) ^ 6u)];
+      let a1 = sh_a[192u + ((ty + 8u) ^ 6u)];
       let b0 = sh_b[192u + ((tx + 0u) ^ 6u)];
+      let b1 = sh_b[192u + ((tx + 8u) ^ 6u)];
       y0_0 = fma(vec4(a0[0]), b0, y0_0);
+      y0_1 = fma(vec4(a0[0]), b1, y0_1);
       y1_0 = fma(vec4(a0[1]), b0, y1_0);
+      y1_1 = fma(vec4(a0[1]), b1, y1_1);
       y2_0 = fma(vec4(a0[2]), b0, y2_0);
+      y2_1 = fma(vec4(a0[2]), b1, y2_1);
       y3_0 = fma(vec4(a0[3]), b0, y3_0);
+      y3_1 = fma(vec4(a0[3]), b1, y3_1);
+      y4_0 = fma(vec4(a1[0]), b0, y4_0);
+      y4_1 = fma(vec4(a1[0]), b1, y4_1);
+      y5_0 = fma(vec4(a1[1]), b0, y5_0);
+      y5_1 = fma(vec4(a1[1]), b1, y5_1);
+      y6_0 = fma(vec4(a1[2]), b0, y6_0);
+      y6_1 = fma(vec4(a1[2]), b1, y6_1);
+      y7_0 = fma(vec4(a1[3]), b0, y7_0);
+      y7_1 = fma(vec4(a1[3]), b1, y7_1);
     }
     {
       let a0 = sh_a[208u + ((ty + 0u) ^ 6u)];
+      let a1 = sh_a[208u + ((ty + 8u) ^ 6u)];
       let b0 = sh_b[208u + ((tx + 0u) ^ 6u)];
+      let b1 = sh_b[208u + ((tx + 8u) ^ 6u)];
       y0_0 = fma(vec4(a0[0]), b0, y0_0);
+      y0_1 = fma(vec4(a0[0]), b1, y0_1);
       y1_0 = fma(vec4(a0[1]), b0, y1_0);
+      y1_1 = fma(vec4(a0[1]), b1, y1_1);
       y2_0 = fma(vec4(a0[2]), b0, y2_0);
+      y2_1 = fma(vec4(a0[2]), b1, y2_1);
       y3_0 = fma(vec4(a0[3]), b0, y3_0);
+      y3_1 = fma(vec4(a0[3]), b1, y3_1);
+      y4_0 = fma(vec4(a1[0]), b0, y4_0);
+      y4_1 = fma(vec4(a1[0]), b1, y4_1);
+      y5_0 = fma(vec4(a1[1]), b0, y5_0);
+      y5_1 = fma(vec4(a1[1]), b1, y5_1);
+      y6_0 = fma(vec4(a1[2]), b0, y6_0);
+      y6_1 = fma(vec4(a1[2]), b1, y6_1);
+      y7_0 = fma(vec4(a1[3]), b0, y7_0);
+      y7_1 = fma(vec4(a1[3]), b1, y7_1);
     }
     {
       let a0 = sh_a[224u + ((ty + 0u) ^ 6u)];
+      let a1 = sh_a[224u + ((ty + 8u) ^ 6u)];
       let b0 = sh_b[224u + ((tx + 0u) ^ 6u)];
+      let b1 = sh_b[224u + ((tx + 8u) ^ 6u)];
       y0_0 = fma(vec4(a0[0]), b0, y0_0);
+      y0_1 = fma(vec4(a0[0]), b1, y0_1);
       y1_0 = fma(vec4(a0[1]), b0, y1_0);
+      y1_1 = fma(vec4(a0[1]), b1, y1_1);
       y2_0 = fma(vec4(a0[2]), b0, y2_0);
+      y2_1 = fma(vec4(a0[2]), b1, y2_1);
       y3_0 = fma(vec4(a0[3]), b0, y3_0);
+      y3_1 = fma(vec4(a0[3]), b1, y3_1);
+      y4_0 = fma(vec4(a1[0]), b0, y4_0);
+      y4_1 = fma(vec4(a1[0]), b1, y4_1);
+      y5_0 = fma(vec4(a1[1]), b0, y5_0);
+      y5_1 = fma(vec4(a1[1]), b1, y5_1);
+      y6_0 = fma(vec4(a1[2]), b0, y6_0);
+      y6_1 = fma(vec4(a1[2]), b1, y6_1);
+      y7_0 = fma(vec4(a1[3]), b0, y7_0);
+      y7_1 = fma(vec4(a1[3]), b1, y7_1);
     }
     {
       let a0 = sh_a[240u + ((ty + 0u) ^ 6u)];
+      let a1 = sh_a[240u + ((ty + 8u) ^ 6u)];
       let b0 = sh_b[240u + ((tx + 0u) ^ 6u)];
+      let b1 = sh_b[240u + ((tx + 8u) ^ 6u)];
       y0_0 = fma(vec4(a0[0]), b0, y0_0);
+      y0_1 = fma(vec4(a0[0]), b1, y0_1);
       y1_0 = fma(vec4(a0[1]), b0, y1_0);
+      y1_1 = fma(vec4(a0[1]), b1, y1_1);
       y2_0 = fma(vec4(a0[2]), b0, y2_0);
+      y2_1 = fma(vec4(a0[2]), b1, y2_1);
       y3_0 = fma(vec4(a0[3]), b0, y3_0);
+      y3_1 = fma(vec4(a0[3]), b1, y3_1);
+      y4_0 = fma(vec4(a1[0]), b0, y4_0);
+      y4_1 = fma(vec4(a1[0]), b1, y4_1);
+      y5_0 = fma(vec4(a1[1]), b0, y5_0);
+      y5_1 = fma(vec4(a1[1]), b1, y5_1);
+      y6_0 = fma(vec4(a1[2]), b0, y6_0);
+      y6_1 = fma(vec4(a1[2]), b1, y6_1);
+      y7_0 = fma(vec4(a1[3]), b0, y7_0);
+      y7_1 = fma(vec4(a1[3]), b1, y7_1);
     }
     workgroupBarrier();
   }
 
-  let y_start = params.y_offset + batch * params.y_batch;
+  let y_start = params.y_offset + slab * params.y_batch;
   let col0 = first_col + (tx + 0u) * 4u;
-  if (col0 < params.n) {
+  {
     let row0 = first_row + (ty + 0u) * 4u + 0u;
-    if (row0 < params.m) {
+    {
+      let in_matrix = row0 * params.y_row + col0;
       let z = y0_0;
-      let at = y_start + row0 * params.y_row + col0;
+      let at = y_start + in_matrix;
       y[at / 4u] = z;
     }
     let row1 = first_row + (ty + 0u) * 4u + 1u;
-    if (row1 < params.m) {
+    {
+      let in_matrix = row1 * params.y_row + col0;
       let z = y1_0;
-      let at = y_start + row1 * params.y_row + col0;
+      let at = y_start + in_matrix;
       y[at / 4u] = z;
     }
     let row2 = first_row + (ty + 0u) * 4u + 2u;
-    if (row2 < params.m) {
+    {
+      let in_matrix = row2 * params.y_row + col0;
       let z = y2_0;
-      let at = y_start + row2 * params.y_row + col0;
+      let at = y_start + in_matrix;
       y[at / 4u] = z;
     }
     let row3 = first_row + (ty + 0u) * 4u + 3u;
-    if (row3 < params.m) {
+    {
+      let in_matrix = row3 * params.y_row + col0;
       let z = y3_0;
-      let at = y_start + row3 * params.y_row + col0;
+      let at = y_start + in_matrix;
+      y[at / 4u] = z;
+    }
+    let row4 = first_row + (ty + 8u) * 4u + 0u;
+    {
+      let in_matrix = row4 * params.y_row + col0;
+      let z = y4_0;
+      let at = y_start + in_matrix;
+      y[at / 4u] = z;
+    }
+    let row5 = first_row + (ty + 8u) * 4u + 1u;
+    {
+      let in_matrix = row5 * params.y_row + col0;
+      let z = y5_0;
+      let at = y_start + in_matrix;
+      y[at / 4u] = z;
+    }
+    let row6 = first_row + (ty + 8u) * 4u + 2u;
+    {
+      let in_matrix = row6 * params.y_row + col0;
+      let z = y6_0;
+      let at = y_start + in_matrix;
+      y[at / 4u] = z;
+    }
+    let row7 = first_row + (ty + 8u) * 4u + 3u;
+    {
+      let in_matrix = row7 * params.y_row + col0;
+      let z = y7_0;
+      let at = y_start + in_matrix;
+      y[at / 4u] = z;
+    }
+  }
+  let col1 = first_col + (tx + 8u) * 4u;
+  {
+    let row0 = first_row + (ty + 0u) * 4u + 0u;
+    {
+      let in_matrix = row0 * params.y_row + col1;
+      let z = y0_1;
+      let at = y_start + in_matrix;
+      y[at / 4u] = z;
+    }
+    let row1 = first_row + (ty + 0u) * 4u + 1u;
+    {
+      let in_matrix = row1 * params.y_row + col1;
+      let z = y1_1;
+      let at = y_start + in_matrix;
+      y[at / 4u] = z;
+    }
+    let row2 = first_row + (ty + 0u) * 4u + 2u;
+    {
+      let in_matrix = row2 * params.y_row + col1;
+      let z = y2_1;
+      let at = y_start + in_matrix;
+      y[at / 4u] = z;
+    }
+    let row3 = first_row + (ty + 0u) * 4u + 3u;
+    {
+      let in_matrix = row3 * params.y_row + col1;
+      let z = y3_1;
+      let at = y_start + in_matrix;
+      y[at / 4u] = z;
+    }
+    let row4 = first_row + (ty + 8u) * 4u + 0u;
+    {
+      let in_matrix = row4 * params.y_row + col1;
+      let z = y4_1;
+      let at = y_start + in_matrix;
+      y[at / 4u] = z;
+    }
+    let row5 = first_row + (ty + 8u) * 4u + 1u;
+    {
+      let in_matrix = row5 * params.y_row + col1;
+      let z = y5_1;
+      let at = y_start + in_matrix;
+      y[at / 4u] = z;
+    }
+    let row6 = first_row + (ty + 8u) * 4u + 2u;
+    {
+      let in_matrix = row6 * params.y_row + col1;
+      let z = y6_1;
+      let at = y_start + in_matrix;
+      y[at / 4u] = z;
+    }
+    let row7 = first_row + (ty + 8u) * 4u + 3u;
+    {
+      let in_matrix = row7 * params.y_row + col1;
+      let z = y7_1;
+      let at = y_start + in_matrix;
       y[at / 4u] = z;
     }
   }
