@@ -38,7 +38,7 @@ const KERNELS: &[(&str, &str)] = files!(
     "softmax_backward_lanes" "softmax_groups" "softmax_lanes" "widen_f16"
 );
 
-/// Kernels that must be unrolled and are therefore templates.
+/// Kernels that must be unrolled, or whose bindings vary, and are therefore templates.
 const TEMPLATES: &[(&str, &str)] = &[
     ("map_chain", include_str!("map_chain.wgsl.jinja")),
     ("matmul_lanes", include_str!("matmul_lanes.wgsl.jinja")),

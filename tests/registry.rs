@@ -230,6 +230,15 @@ fn a_product_too_long_for_a_software_adapter_is_refused() {
 }
 
 #[test]
+fn matrix_units_that_are_not_there_are_an_error() {
+    let call = WALKED.calls.iter().find(|call| matches!(call.op, Op::MatMul(_))).unwrap();
+    let forced = MatMulVariant::Cooperative { square: Square::Of64, parts: 1 };
+    let without = Caps { force_matmul: Some(forced), ..Caps::floor(false, 0) };
+    let refused = lower(&call.op, &call.ins, &call.outs, &without).unwrap_err();
+    assert_eq!(refused.kind(), wgrad_core::ErrorKind::Device, "{refused}");
+}
+
+#[test]
 fn every_shader_begins_with_its_name() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
     let mut count = 0;

@@ -12,7 +12,7 @@ struct Params {
   batch_shape: vec4<u32>,
   a_batch: vec4<u32>,
   b_batch: vec4<u32>,
-  // k in parts of part_k, a multiple of 16; the sum over part p of product z is matrix z * parts + p of y.
+  // k in parts of part_k, a multiple of 32; the sum over part p of product z is matrix z * parts + p of y.
   parts: u32, part_k: u32, unused_0: u32, unused_1: u32,
 }
 
@@ -76,68 +76,36 @@ fn fetch_b(start: u32, line: u32, k: u32) -> mat4x4<f32> {
 
 // Both tiles are cut into blocks of 4 lines x 4 k, which are dealt out to the threads, those of A first. Blocks are
 // numbered along the contiguous direction first, so that neighbouring threads read neighbouring addresses.
-fn fetch(i: u32, k0: u32, a_start: u32, b_start: u32, first_row: u32, first_col: u32) -> mat4x4<f32> {
-  if (i < 128u) {
-    let line = i / 8u;
-    let k = i % 8u;
-    return fetch_a(a_start, first_row + line * 4u, k0 + k * 4u);
-  } else {
-    let line = (i - 128u) % 16u;
-    let k = (i - 128u) / 16u;
-    return fetch_b(b_start, first_col + line * 4u, k0 + k * 4u);
-  }
+fn take_a(i: u32, k0: u32, start: u32, first: u32) -> mat4x4<f32> {
+  let line = i / 8u;
+  let k = i % 8u;
+  return fetch_a(start, first + line * 4u, k0 + k * 4u);
 }
 
-fn keep(i: u32, v: mat4x4<f32>) {
-  if (i < 128u) {
-    let line = i / 8u;
-    let k = i % 8u;
-    {
-      let at = (line * 4u + 0u) * 40u + k * 4u;
-      let half4 = vec4<f16>(v[0]);
-      sh_a[at / 4u] = half4;
-    }
-    {
-      let at = (line * 4u + 1u) * 40u + k * 4u;
-      let half4 = vec4<f16>(v[1]);
-      sh_a[at / 4u] = half4;
-    }
-    {
-      let at = (line * 4u + 2u) * 40u + k * 4u;
-      let half4 = vec4<f16>(v[2]);
-      sh_a[at / 4u] = half4;
-    }
-    {
-      let at = (line * 4u + 3u) * 40u + k * 4u;
-      let half4 = vec4<f16>(v[3]);
-      sh_a[at / 4u] = half4;
-    }
+fn take_b(i: u32, k0: u32, start: u32, first: u32) -> mat4x4<f32> {
+  let line = i % 16u;
+  let k = i / 16u;
+  return fetch_b(start, first + line * 4u, k0 + k * 4u);
+}
 
-  } else {
-    let line = (i - 128u) % 16u;
-    let k = (i - 128u) / 16u;
-    {
-      let at = (k * 4u + 0u) * 72u + line * 4u;
-      let half4 = vec4<f16>(v[0]);
-      sh_b[at / 4u] = half4;
-    }
-    {
-      let at = (k * 4u + 1u) * 72u + line * 4u;
-      let half4 = vec4<f16>(v[1]);
-      sh_b[at / 4u] = half4;
-    }
-    {
-      let at = (k * 4u + 2u) * 72u + line * 4u;
-      let half4 = vec4<f16>(v[2]);
-      sh_b[at / 4u] = half4;
-    }
-    {
-      let at = (k * 4u + 3u) * 72u + line * 4u;
-      let half4 = vec4<f16>(v[3]);
-      sh_b[at / 4u] = half4;
-    }
+fn keep_a(i: u32, v: mat4x4<f32>) {
+  let line = i / 8u;
+  let k = i % 8u;
+  sh_a[((line * 4u + 0u) * 40u + k * 4u) / 4u] = vec4<f16>(v[0]);
+  sh_a[((line * 4u + 1u) * 40u + k * 4u) / 4u] = vec4<f16>(v[1]);
+  sh_a[((line * 4u + 2u) * 40u + k * 4u) / 4u] = vec4<f16>(v[2]);
+  sh_a[((line * 4u + 3u) * 40u + k * 4u) / 4u] = vec4<f16>(v[3]);
 
-  }
+}
+
+fn keep_b(i: u32, v: mat4x4<f32>) {
+  let line = i % 16u;
+  let k = i / 16u;
+  sh_b[((k * 4u + 0u) * 72u + line * 4u) / 4u] = vec4<f16>(v[0]);
+  sh_b[((k * 4u + 1u) * 72u + line * 4u) / 4u] = vec4<f16>(v[1]);
+  sh_b[((k * 4u + 2u) * 72u + line * 4u) / 4u] = vec4<f16>(v[2]);
+  sh_b[((k * 4u + 3u) * 72u + line * 4u) / 4u] = vec4<f16>(v[3]);
+
 }
 
 // The epilogue of the accumulator that a subgroup has in sh_y; first_row and first_col are the accumulator's.
@@ -184,9 +152,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let sub_col = sub % 2u * 32u;
 
   var held0 = mat4x4<f32>();
-  if (k_first < k_end) { held0 = fetch(thread + 0u, k_first, a_start, b_start, first_row, first_col); }
+  if (k_first < k_end) { held0 = take_a(thread + 0u, k_first, a_start, first_row); }
   var held1 = mat4x4<f32>();
-  if (k_first < k_end) { held1 = fetch(thread + 128u, k_first, a_start, b_start, first_row, first_col); }
+  if (k_first < k_end) { held1 = take_b(thread + 128u - 128u, k_first, b_start, first_col); }
 
   var y0_0 = coop_mat16x16<f32, C>();
   var y0_1 = coop_mat16x16<f32, C>();
@@ -194,13 +162,13 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   var y1_1 = coop_mat16x16<f32, C>();
 
   for (var k0 = k_first; k0 < k_end; k0 += 32u) {
-    keep(thread + 0u, held0);
-    keep(thread + 128u, held1);
+    keep_a(thread + 0u, held0);
+    keep_b(thread + 128u - 128u, held1);
     workgroupBarrier();
     // The next tile is on its way while this one is multiplied.
     if (k0 + 32u < k_end) {
-      held0 = fetch(thread + 0u, k0 + 32u, a_start, b_start, first_row, first_col);
-      held1 = fetch(thread + 128u, k0 + 32u, a_start, b_start, first_row, first_col);
+      held0 = take_a(thread + 0u, k0 + 32u, a_start, first_row);
+      held1 = take_b(thread + 128u - 128u, k0 + 32u, b_start, first_col);
     }
     {
       let a0 = coopLoadT<coop_mat16x16<f16, A>>(&sh_a[((sub_row + 0u) * 40u + 0u) / 4u], 10u);

@@ -11,7 +11,7 @@ struct Params {
   batch_shape: vec4<u32>,
   a_batch: vec4<u32>,
   b_batch: vec4<u32>,
-  // k in parts of part_k, a multiple of 16; the sum over part p of product z is matrix z * parts + p of y.
+  // k in parts of part_k, a multiple of 32; the sum over part p of product z is matrix z * parts + p of y.
   parts: u32, part_k: u32, unused_0: u32, unused_1: u32,
 }
 
@@ -73,34 +73,34 @@ fn fetch_b(start: u32, line: u32, k: u32) -> mat4x4<f32> {
 
 // Both tiles are cut into blocks of 4 lines x 4 k, which are dealt out to the threads, those of A first. Blocks are
 // numbered along the contiguous direction first, so that neighbouring threads read neighbouring addresses.
-fn fetch(i: u32, k0: u32, a_start: u32, b_start: u32, first_row: u32, first_col: u32) -> mat4x4<f32> {
-  if (i < 64u) {
-    let line = i / 4u;
-    let k = i % 4u;
-    return fetch_a(a_start, first_row + line * 4u, k0 + k * 4u);
-  } else {
-    let line = (i - 64u) % 16u;
-    let k = (i - 64u) / 16u;
-    return fetch_b(b_start, first_col + line * 4u, k0 + k * 4u);
-  }
+fn take_a(i: u32, k0: u32, start: u32, first: u32) -> mat4x4<f32> {
+  let line = i / 4u;
+  let k = i % 4u;
+  return fetch_a(start, first + line * 4u, k0 + k * 4u);
 }
 
-fn keep(i: u32, v: mat4x4<f32>) {
-  if (i < 64u) {
-    let line = i / 4u;
-    let k = i % 4u;
-    sh_a[(k * 4u + 0u) * 16u + (line ^ (k * 2u))] = v[0];
-    sh_a[(k * 4u + 1u) * 16u + (line ^ (k * 2u))] = v[1];
-    sh_a[(k * 4u + 2u) * 16u + (line ^ (k * 2u))] = v[2];
-    sh_a[(k * 4u + 3u) * 16u + (line ^ (k * 2u))] = v[3];
-  } else {
-    let line = (i - 64u) % 16u;
-    let k = (i - 64u) / 16u;
-    sh_b[(k * 4u + 0u) * 16u + (line ^ (k * 2u))] = v[0];
-    sh_b[(k * 4u + 1u) * 16u + (line ^ (k * 2u))] = v[1];
-    sh_b[(k * 4u + 2u) * 16u + (line ^ (k * 2u))] = v[2];
-    sh_b[(k * 4u + 3u) * 16u + (line ^ (k * 2u))] = v[3];
-  }
+fn take_b(i: u32, k0: u32, start: u32, first: u32) -> mat4x4<f32> {
+  let line = i % 16u;
+  let k = i / 16u;
+  return fetch_b(start, first + line * 4u, k0 + k * 4u);
+}
+
+fn keep_a(i: u32, v: mat4x4<f32>) {
+  let line = i / 4u;
+  let k = i % 4u;
+  sh_a[(k * 4u + 0u) * 16u + (line ^ (k * 2u))] = v[0];
+  sh_a[(k * 4u + 1u) * 16u + (line ^ (k * 2u))] = v[1];
+  sh_a[(k * 4u + 2u) * 16u + (line ^ (k * 2u))] = v[2];
+  sh_a[(k * 4u + 3u) * 16u + (line ^ (k * 2u))] = v[3];
+}
+
+fn keep_b(i: u32, v: mat4x4<f32>) {
+  let line = i % 16u;
+  let k = i / 16u;
+  sh_b[(k * 4u + 0u) * 16u + (line ^ (k * 2u))] = v[0];
+  sh_b[(k * 4u + 1u) * 16u + (line ^ (k * 2u))] = v[1];
+  sh_b[(k * 4u + 2u) * 16u + (line ^ (k * 2u))] = v[2];
+  sh_b[(k * 4u + 3u) * 16u + (line ^ (k * 2u))] = v[3];
 }
 
 @compute @workgroup_size(64)
@@ -127,9 +127,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let ty = thread / 8u % 4u + thread / 32u * 4u;
 
   var held0 = mat4x4<f32>();
-  if (k_first < k_end) { held0 = fetch(thread + 0u, k_first, a_start, b_start, first_row, first_col); }
+  if (k_first < k_end) { held0 = take_a(thread + 0u, k_first, a_start, first_row); }
   var held1 = mat4x4<f32>();
-  if (k_first < k_end) { held1 = fetch(thread + 64u, k_first, a_start, b_start, first_row, first_col); }
+  if (k_first < k_end) { held1 = take_b(thread + 64u - 64u, k_first, b_start, first_col); }
 
   var y0_0 = vec4(0.0);
   var y0_1 = vec4(0.0);
@@ -149,13 +149,13 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   var y7_1 = vec4(0.0);
 
   for (var k0 = k_first; k0 < k_end; k0 += 16u) {
-    keep(thread + 0u, held0);
-    keep(thread + 64u, held1);
+    keep_a(thread + 0u, held0);
+    keep_b(thread + 64u - 64u, held1);
     workgroupBarrier();
     // The next tile is on its way while this one is multiplied.
     if (k0 + 16u < k_end) {
-      held0 = fetch(thread + 0u, k0 + 16u, a_start, b_start, first_row, first_col);
-      held1 = fetch(thread + 64u, k0 + 16u, a_start, b_start, first_row, first_col);
+      held0 = take_a(thread + 0u, k0 + 16u, a_start, first_row);
+      held1 = take_b(thread + 64u - 64u, k0 + 16u, b_start, first_col);
     }
     {
       let a0 = sh_a[0u + ((ty + 0u) ^ 0u)];

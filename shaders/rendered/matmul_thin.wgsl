@@ -11,7 +11,7 @@ struct Params {
   batch_shape: vec4<u32>,
   a_batch: vec4<u32>,
   b_batch: vec4<u32>,
-  // k in parts of part_k, a multiple of 16; the sum over part p of product z is matrix z * parts + p of y.
+  // k in parts of part_k, a multiple of 32; the sum over part p of product z is matrix z * parts + p of y.
   parts: u32, part_k: u32, unused_0: u32, unused_1: u32,
 }
 
