@@ -97,6 +97,8 @@ const CHANGES: &[Sabotage] = &[
     change("matmul_thin", ["kt < reach", "kt + 1u < reach"], "matmul deep", THIN),
     change("matmul_thin", ["k4 < vec4(", "k4 <= vec4("], "matmul sizes", THIN),
     change("matmul_thin", ["* params.part_k;", "* 32u;"], "matmul deep", THIN_SPLIT),
+    change("matmul_lanes", ["+ at] > 0.0", "+ at] > -9.0"], "layer weights", SOFTWARE),
+    change("matmul_lanes", ["total += part;", "total = part * 2.0;"], "layer bias", SOFTWARE),
     change("matmul_tiled", ["= sum;", "= sum + 1.0;"], "matmul sizes", Mode::MatMul(MatMulVariant::Tiled)),
     change("narrow_f16", ["= packed;", "= packed ^ 256u;"], "exp f16", SOFTWARE),
     change("narrow_f16", ["0xfffu + odd", "0xfffu"], "cast f32 f16 ties", SOFTWARE),

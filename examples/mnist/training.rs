@@ -45,6 +45,12 @@ pub fn train(
         Method::Adam => Box::new(Adam::new(model, args.lr)?),
     };
     let device = model.parameters()?.values().device().clone();
+    // Recorded at its first run and replayed from then on; the learning rate is a tensor and may change.
+    let step = Step::new(&device, |batch| {
+        let loss = model.forward(&batch[0])?.cross_entropy(&batch[1])?;
+        optimizer.step(&loss.backward()?)?;
+        Ok(vec![loss])
+    });
     let mut outcome = Outcome {
         first_step_ms: 0.0,
         images_per_s: 0.0,
@@ -54,7 +60,7 @@ pub fn train(
     };
     let (mut images, mut seconds) = (0, 0.0);
     let steps = train.len().div_ceil(args.batch) as f64 * f64::from(args.epochs);
-    let mut step = 0;
+    let mut taken = 0;
     for epoch in 0..args.epochs {
         let batches = train.batches(args.batch, &device)?.shuffle(args.seed, epoch);
         let bar = progress(batches.len(), epoch, args.epochs);
@@ -63,12 +69,10 @@ pub fn train(
         let mut first_batch = 0;
         for batch in batches {
             let (x, labels) = batch?;
-            optimizer.set_lr(args.lr * share(step, steps))?;
-            step += 1;
-            let loss = model.forward(&x)?.cross_entropy(&labels)?;
-            optimizer.step(&loss.backward()?)?;
-            // Without its history: that would keep each step's activations until the loss is read.
-            losses.waiting.push((loss.detach(), labels.numel()));
+            optimizer.set_lr(args.lr * share(taken, steps))?;
+            taken += 1;
+            let loss = step.run(&[&x, &labels])?.swap_remove(0);
+            losses.waiting.push((loss, labels.numel()));
             bar.inc(1);
             if outcome.first_step_ms == 0.0 {
                 losses.read(&mut outcome.step_loss)?;
