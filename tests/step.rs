@@ -108,6 +108,19 @@ const FACTS: &[Fact] = &[
             near("chain", &read(got).unwrap(), &read(&want).unwrap());
         }
     }),
+    ("a_product_that_others_read_too", |d| {
+        let (x, w, s) = (draw(22, &[12, 8], d), draw(23, &[8, 12], d), draw(24, &[12, 12], d));
+        let work = |x: &[Tensor]| {
+            let product = x[0].matmul(&x[1])?;
+            let s = x[2].requiring_grad();
+            let slope = s.relu()?.backward_with(&product)?.wrt(&s)?.clone();
+            Ok(vec![slope, product])
+        };
+        let got = Step::new(d, work).run(&[&x, &w, &s]).unwrap();
+        for (got, want) in got.iter().zip(work(&[x, w, s]).unwrap()) {
+            near("chain", &read(got).unwrap(), &read(&want).unwrap());
+        }
+    }),
     ("results_are_the_callers_own", |d| {
         let count = Tensor::zeros([3], d).unwrap();
         let step = Step::new(d, |_| {
@@ -317,7 +330,13 @@ const FACTS: &[Fact] = &[
         let table = draw(40, &[5, 3], d);
         let step = Step::new(d, |x| {
             let index = x[0].cast(DType::I32)?;
-            Ok(vec![table.gather(&index)?])
+            let rows = table.gather(&index)?;
+            // As large as the index, so that its memory would be taken if it were free.
+            let mut other = x[0].clone();
+            for _ in 0..4 {
+                other = other.softmax(0)?;
+            }
+            Ok(vec![rows, other])
         });
         let good = Tensor::from_vec([0.0f32, 4.0], [2], d).unwrap();
         let bad = Tensor::from_vec([0.0f32, 9.0], [2], d).unwrap();
