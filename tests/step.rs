@@ -111,10 +111,11 @@ const FACTS: &[Fact] = &[
     ("a_product_that_others_read_too", |d| {
         let (x, w, s) = (draw(22, &[12, 8], d), draw(23, &[8, 12], d), draw(24, &[12, 12], d));
         let work = |x: &[Tensor]| {
-            let product = x[0].matmul(&x[1])?;
             let s = x[2].requiring_grad();
-            let slope = s.relu()?.backward_with(&product)?.wrt(&s)?.clone();
-            Ok(vec![slope, product])
+            let y = s.relu()?;
+            let product = x[0].matmul(&x[1])?;
+            let slope = y.backward_with(&product)?.wrt(&s)?.clone();
+            Ok(vec![slope, product, y])
         };
         let got = Step::new(d, work).run(&[&x, &w, &s]).unwrap();
         for (got, want) in got.iter().zip(work(&[x, w, s]).unwrap()) {
@@ -369,6 +370,21 @@ const FACTS: &[Fact] = &[
         assert_eq!(d.memory().in_use(), memory.in_use());
         assert_eq!(d.memory().peak, memory.peak);
     }),
+    ("a_step_costs_what_it_did", |d| {
+        let Some(gpu) = Gpu::of(d) else { return };
+        let (software, eight) = (gpu.caps().software, gpu.caps().subgroups == Some((8, 8)));
+        for cost in COSTS.iter().filter(|cost| cost.software == software) {
+            let report = plan_of(cost.sizes, cost.batch, d);
+            if software && !eight {
+                // The loss takes a second launch there.
+                assert_eq!(report.dispatches, cost.numbers[0] + 1, "{:?}: {report}", cost.sizes);
+                continue;
+            }
+            let got = [report.dispatches, report.pipelines, report.bytes_moved, report.bytes];
+            assert_eq!(got, cost.numbers, "{:?}: {report}", cost.sizes);
+            assert_eq!(report.submits, 1, "{:?}: {report}", cost.sizes);
+        }
+    }),
     ("plans_are_few_and_the_oldest_goes", |d| {
         let step = Step::new(d, |x| Ok(vec![x[0].try_add(1.0)?.sum_all()?]));
         for round in 0..2 {
@@ -390,6 +406,35 @@ const FACTS: &[Fact] = &[
         }
     }),
 ];
+
+/// What a training step (cross-entropy, SGD) may cost: numbers that depend on no clock. Whoever changes one says why.
+struct Cost {
+    sizes: &'static [usize],
+    batch: usize,
+    software: bool,
+    /// Dispatches, pipelines, bytes read and written by all launches, bytes of the temporaries.
+    numbers: [usize; 4],
+}
+
+#[rustfmt::skip]
+const COSTS: &[Cost] = &[
+    Cost { sizes: &[784, 512, 512, 10], batch: 256, software: true, numbers: [10, 5, 20_257_968, 4_261_928] },
+    Cost { sizes: &[784, 512, 512, 10], batch: 256, software: false, numbers: [15, 11, 21_359_792, 4_272_168] },
+    Cost { sizes: &[64, 128, 10], batch: 64, software: true, numbers: [7, 4, 401_328, 106_536] },
+    Cost { sizes: &[64, 128, 10], batch: 64, software: false, numbers: [10, 8, 437_168, 106_536] },
+];
+
+fn plan_of(sizes: &[usize], rows: usize, d: &Device) -> wgrad::PlanReport {
+    let model = Mlp::new(sizes, d).unwrap();
+    let sgd = Sgd::new(&model, 0.01).unwrap();
+    let step = Step::new(d, |b| {
+        let loss = model.forward(&b[0])?.cross_entropy(&b[1])?;
+        sgd.step(&loss.backward()?)?;
+        Ok(vec![loss])
+    });
+    let (x, labels) = batch(0, rows, sizes[0], 10, d);
+    step.report(&[&x, &labels]).unwrap()
+}
 
 /// Runs a small training step: the loss, and the plan's numbers.
 type Train<'d> = Box<dyn Fn(&[&Tensor]) -> (Tensor, wgrad::PlanReport) + 'd>;
