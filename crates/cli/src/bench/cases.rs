@@ -1,7 +1,7 @@
 //! The cases: what is done, how much work it is, and how to do it once and wait for it.
 
-use wgrad::prelude::*;
 use wgrad::nn::Parameter;
+use wgrad::prelude::*;
 
 /// Does a case's work once, and returns when it is done.
 pub type Run = Box<dyn FnMut() -> Result<()>>;

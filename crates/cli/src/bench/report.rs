@@ -48,15 +48,16 @@ impl Report {
     pub fn head(&self, device: &Device, roofline: &Roofline) {
         let Roofline { bytes, flops } = roofline;
         if self.json {
-            eprintln!("{} | copy {:.1} GB/s, {:.1} GFLOP/s", device.info(), bytes / 1e9, flops / 1e9);
+            eprintln!(
+                "{} | copy {:.1} GB/s, {:.1} GFLOP/s",
+                device.info(),
+                bytes / 1e9,
+                flops / 1e9
+            );
             return;
         }
         println!("{}", device.info());
-        println!(
-            "roofline: copy {:.1} GB/s, multiply-add {:.1} GFLOP/s",
-            bytes / 1e9,
-            flops / 1e9
-        );
+        println!("roofline: copy {:.1} GB/s, multiply-add {:.1} GFLOP/s", bytes / 1e9, flops / 1e9);
         println!();
         println!(
             "{:<22} {:>10} {:>10} {:>6} {:>9} {:>8} {:>9}",
@@ -80,9 +81,8 @@ impl Report {
             );
             return;
         }
-        let cell = |x: Option<f64>, digits: usize| {
-            x.map_or("-".to_owned(), |x| format!("{x:.digits$}"))
-        };
+        let cell =
+            |x: Option<f64>, digits: usize| x.map_or("-".to_owned(), |x| format!("{x:.digits$}"));
         println!(
             "{name:<22} {median_ms:>10.3} {min_ms:>10.3} {runs:>6} {:>9} {:>8} {:>9}",
             cell(*gflops, 1),

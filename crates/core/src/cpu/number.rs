@@ -1,11 +1,10 @@
 //! Element types as the kernels see them: a number, or a float with its functions.
 
 use bytemuck::Pod;
-use ndarray::LinalgScalar;
-use std::ops::Neg;
+use std::ops::{Add, Div, DivAssign, Mul, Neg, Sub};
 
 /// f32, f64, i32 or u32. Integers wrap.
-pub(super) trait Number: Pod + PartialOrd {
+pub(super) trait Number: Pod + PartialOrd + Send + Sync {
     /// What sums are kept in: f64 for floats, so that long sums of f32 keep their digits.
     type Sum: Copy;
     const ZERO: Self;
@@ -41,8 +40,18 @@ pub(super) trait Number: Pod + PartialOrd {
 }
 
 /// f32 or f64.
-pub(super) trait Float: Number + LinalgScalar + Neg<Output = Self> {
+pub(super) trait Float:
+    Number
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + DivAssign
+    + Neg<Output = Self>
+{
     const ONE: Self;
+    /// `self · factor + term`, rounded once.
+    fn mul_add(self, factor: Self, term: Self) -> Self;
     fn exp(self) -> Self;
     fn ln(self) -> Self;
     fn ln_1p(self) -> Self;
@@ -87,6 +96,8 @@ macro_rules! floats {
         }
         impl Float for $t {
             const ONE: Self = 1.0;
+            #[inline(always)]
+            fn mul_add(self, factor: Self, term: Self) -> Self { <$t>::mul_add(self, factor, term) }
             fn exp(self) -> Self { <$t>::exp(self) }
             fn ln(self) -> Self { <$t>::ln(self) }
             fn ln_1p(self) -> Self { <$t>::ln_1p(self) }
