@@ -11,8 +11,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-/// The host memory of one device: its ledger, and large pieces kept for reuse, since the system charges
-/// a page fault for every 4 KiB that it takes back and gives again.
+/// The host memory of one device: its ledger, and pieces kept for reuse, since the system charges a
+/// page fault for every 4 KiB that it takes back and gives again, and new memory must be cleared.
 #[derive(Default)]
 pub(super) struct Memory {
     ledger: Ledger,
@@ -32,7 +32,7 @@ struct Kept {
 pub(super) struct Line([u64; 8]);
 
 /// The smallest piece that is kept, in bytes.
-const KEPT: usize = 1 << 16;
+const KEPT: usize = 1 << 10;
 
 impl Memory {
     /// Initialised memory: zeros, or what a piece held before.

@@ -4,6 +4,7 @@
 mod binary;
 mod compare;
 mod cross_entropy;
+mod exp;
 mod gather;
 mod gemm;
 mod matmul;

@@ -59,6 +59,12 @@ pub(super) trait Float:
     fn tanh(self) -> Self;
     fn powf(self, exponent: Self) -> Self;
 
+    /// Rows as columns.
+    #[inline(always)]
+    fn transpose4(rows: [[Self; 4]; 4]) -> [[Self; 4]; 4] {
+        std::array::from_fn(|j| std::array::from_fn(|i| rows[i][j]))
+    }
+
     /// A small whole power, by repeated squaring.
     fn powi(self, mut exponent: u32) -> Self {
         let (mut base, mut power) = (self, Self::ONE);
@@ -74,7 +80,7 @@ pub(super) trait Float:
 }
 
 macro_rules! floats {
-    ($($t:ty)*) => {$(
+    ($($t:ty, $exp:path { $($own:item)* })*) => {$(
         impl Number for $t {
             type Sum = f64;
             const ZERO: Self = 0.0;
@@ -98,16 +104,40 @@ macro_rules! floats {
             const ONE: Self = 1.0;
             #[inline(always)]
             fn mul_add(self, factor: Self, term: Self) -> Self { <$t>::mul_add(self, factor, term) }
-            fn exp(self) -> Self { <$t>::exp(self) }
+            #[inline(always)]
+            fn exp(self) -> Self { $exp(self) }
             fn ln(self) -> Self { <$t>::ln(self) }
             fn ln_1p(self) -> Self { <$t>::ln_1p(self) }
             fn sqrt(self) -> Self { <$t>::sqrt(self) }
             fn tanh(self) -> Self { <$t>::tanh(self) }
             fn powf(self, exponent: Self) -> Self { <$t>::powf(self, exponent) }
+            $($own)*
         }
     )*};
 }
-floats! { f32 f64 }
+floats! {
+    f32, super::exp::exp {
+        #[cfg(target_arch = "x86_64")]
+        #[inline(always)]
+        fn transpose4(rows: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
+            use std::arch::x86_64::{__m128, _mm_movehl_ps, _mm_movelh_ps, _mm_unpackhi_ps, _mm_unpacklo_ps};
+            let [a, b, c, d] = rows.map(bytemuck::cast::<_, __m128>);
+            // SAFETY: every x86_64 has SSE.
+            let columns = unsafe {
+                let (ab, cd) = (_mm_unpacklo_ps(a, b), _mm_unpacklo_ps(c, d));
+                let (after_ab, after_cd) = (_mm_unpackhi_ps(a, b), _mm_unpackhi_ps(c, d));
+                [
+                    _mm_movelh_ps(ab, cd),
+                    _mm_movehl_ps(cd, ab),
+                    _mm_movelh_ps(after_ab, after_cd),
+                    _mm_movehl_ps(after_cd, after_ab),
+                ]
+            };
+            columns.map(bytemuck::cast)
+        }
+    }
+    f64, f64::exp {}
+}
 
 macro_rules! integers {
     ($($t:ident $magnitude:expr;)*) => {$(

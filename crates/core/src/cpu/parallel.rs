@@ -4,7 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 
 /// Elementary steps below which waking another thread costs more than it saves.
-const WORTH: usize = 1 << 17;
+const WORTH: usize = 1 << 18;
 
 /// How many threads pay for so many elementary steps (elements moved, or multiply-adds by the dozen).
 pub(super) fn threads(steps: usize) -> usize {

@@ -26,3 +26,21 @@ pub(super) fn level() -> Level {
     }
     Level::Base
 }
+
+/// Runs `f` with 256-bit instructions where there are any. It changes no bits: a multiplication and an
+/// addition stay two operations. Keep `f` small: it is inlined and so compiled once more.
+#[inline(always)]
+pub(super) fn vectorized<R>(f: impl FnOnce() -> R) -> R {
+    match level() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the level says that this machine has the instructions; every one with AVX-512 has AVX2.
+        Level::Avx512 | Level::Avx2 => unsafe { avx2(f) },
+        Level::Base => f(),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn avx2<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}

@@ -36,7 +36,7 @@ pub(super) fn pack<T: Float, const W: usize>(
     }
 }
 
-/// Rows that lie in one piece each: a transposition, a few elements of each row at a time.
+/// Rows that lie in one piece each: a transposition, in squares of 4 by 4.
 #[inline(always)]
 fn along_rows<T: Float, const W: usize>(
     data: &[T],
@@ -44,34 +44,23 @@ fn along_rows<T: Float, const W: usize>(
     rows: usize,
     panel: &mut [[T; W]],
 ) {
-    const AT_ONCE: usize = 8;
     let depth = panel.len();
-    let row = |i: usize| &data[i * step..i * step + depth];
-    let mut from: [&[T]; W] = [&[]; W];
-    for (i, from) in from[..rows].iter_mut().enumerate() {
-        *from = row(i);
-    }
-    let mut first = 0;
-    while first < depth {
-        let count = AT_ONCE.min(depth - first);
-        let to = &mut panel[first..first + count];
-        match <&mut [[T; W]; AT_ONCE]>::try_from(&mut *to) {
-            Ok(to) => {
-                for i in 0..rows {
-                    let Some(from) = from[i][first..].first_chunk::<AT_ONCE>() else { continue };
-                    for p in 0..AT_ONCE {
-                        to[p][i] = from[p];
-                    }
-                }
-            }
-            Err(_) => {
-                for i in 0..rows {
-                    for (to, &x) in to.iter_mut().zip(&from[i][first..]) {
-                        to[i] = x;
-                    }
-                }
+    let row = |i: usize| data.get(i * step..i * step + depth).unwrap_or(&[]);
+    let fours = rows / 4 * 4;
+    for top in (0..fours).step_by(4) {
+        let from = [row(top), row(top + 1), row(top + 2), row(top + 3)];
+        let [(a, _), (b, _), (c, _), (d, _)] = from.map(<[T]>::as_chunks::<4>);
+        let (squares, rest) = panel.as_chunks_mut::<4>();
+        for (((a, b), (c, d)), square) in a.iter().zip(b).zip(c.iter().zip(d)).zip(squares) {
+            for (to, column) in square.iter_mut().zip(T::transpose4([*a, *b, *c, *d])) {
+                to[top..top + 4].copy_from_slice(&column);
             }
         }
-        first += count;
+        for (p, to) in (depth / 4 * 4..depth).zip(rest) {
+            to[top..top + 4].copy_from_slice(&from.map(|row| row[p]));
+        }
+    }
+    for i in fours..rows {
+        panel.iter_mut().zip(row(i)).for_each(|(to, &x)| to[i] = x);
     }
 }
