@@ -5,7 +5,7 @@ use super::{
     memory::Memory,
     number::{Float, for_float},
     operand::{Dst, In, Out, Src, each, select_axes},
-    parallel, unary,
+    parallel, simd, unary,
 };
 use crate::{
     Error, Result,
@@ -88,10 +88,10 @@ fn product<T: Tiled>(
     let within = gemm::threads(work);
     let whole = if within > 1 { 1 } else { gemm::threads(work.saturating_mul(starts.len())) };
     let tasks = starts.into_iter().zip(y.elements_mut().chunks_exact_mut((m * n).max(1))).collect();
-    let failed = Mutex::new(None);
+    let (level, failed) = (simd::level(), Mutex::new(None));
     parallel::run(whole, tasks, |((ia, ib), c)| {
         let (a, b) = (matrix(a, ia), matrix(b, ib));
-        let done = T::product(memory, Product { a, b, c, finish, threads: within });
+        let done = T::product(level, memory, Product { a, b, c, finish, threads: within });
         if let Err(error) = done {
             failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         }

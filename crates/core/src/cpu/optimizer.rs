@@ -97,3 +97,25 @@ fn pieces<const N: usize>(
         vectorized(|| work(changed, g));
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::pieces;
+
+    /// About one piece, several, and so many that threads share them.
+    #[test]
+    fn pieces_meet_each_element_once_beside_its_neighbours() {
+        for count in [0, 1, 65_535, 65_536, 65_537, 131_071, 600_011] {
+            let g: Vec<f32> = (0..count).map(|i| i as f32).collect();
+            let (mut p, mut v) = (vec![1.0; count], g.clone());
+            pieces([&mut p, &mut v], &g, |[p, v], g| {
+                for ((p, v), g) in p.iter_mut().zip(v).zip(g) {
+                    *p += g;
+                    *v -= g;
+                }
+            });
+            let right = p.iter().zip(&g).all(|(p, g)| *p == 1.0 + g);
+            assert!(right && v.iter().all(|v| *v == 0.0), "{count}");
+        }
+    }
+}

@@ -1,19 +1,19 @@
 //! Which vector instructions this machine has, asked at run time: the same binary serves all.
 
-/// Sets of instructions that kernels are compiled for.
-#[derive(Clone, Copy)]
+/// Sets of instructions that kernels are compiled for, each containing the ones before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
-    /// 512 bits at once, with fused multiply-add.
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
+    /// What the target always has.
+    Base,
     /// 256 bits at once, with fused multiply-add.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// What the target always has.
-    Base,
+    /// 512 bits at once, with fused multiply-add.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
 }
 
-/// The widest set.
+/// The widest set that this machine has.
 pub(super) fn level() -> Level {
     #[cfg(target_arch = "x86_64")]
     {
@@ -33,7 +33,7 @@ pub(super) fn level() -> Level {
 pub(super) fn vectorized<R>(f: impl FnOnce() -> R) -> R {
     match level() {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: the level says that this machine has the instructions; every one with AVX-512 has AVX2.
+        // SAFETY: the level says that this machine has the instructions; AVX-512 contains AVX2 and FMA.
         Level::Avx512 | Level::Avx2 => unsafe { avx2(f) },
         Level::Base => f(),
     }

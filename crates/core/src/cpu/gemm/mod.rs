@@ -5,6 +5,8 @@
 //! is summed over k in an order that depends on k alone: not on its place, the threads, or the strides.
 
 mod pack;
+#[cfg(test)]
+mod tests;
 mod tile;
 
 use super::{
@@ -13,7 +15,7 @@ use super::{
     parallel,
 };
 use crate::Result;
-use pack::pack;
+use pack::{pack, pack_group};
 use std::{
     cell::RefCell,
     ops::Range,
@@ -72,9 +74,13 @@ fn slices(k: usize) -> impl Iterator<Item = Range<usize>> {
     (0..k).step_by(depth).map(move |first| first..k.min(first + depth))
 }
 
-/// A panel of the right operand; whoever needs it first packs it.
-struct Panel<'a, T, const NR: usize> {
-    rows: &'a mut [[T; NR]],
+/// Panels that are packed together: where rows of the right operand lie in one piece, as much of each as
+/// the memory likes to give at once.
+const GROUP: usize = 8;
+
+/// Some panels of the right operand, one after the other; whoever needs one of them first packs all.
+struct Group<'a, T, const NR: usize> {
+    panels: &'a mut [[T; NR]],
     packed: bool,
 }
 
@@ -83,7 +89,7 @@ struct Shared<'a, T, const NR: usize> {
     left: Matrix<'a, T>,
     right: Matrix<'a, T>,
     /// By slice, then from left to right.
-    panels: Vec<RwLock<Panel<'a, T, NR>>>,
+    groups: Vec<RwLock<Group<'a, T, NR>>>,
     /// Whether tiles hold the product transposed: its columns are then the rows of `left`.
     flipped: bool,
     finish: Option<Finish<'a, T>>,
@@ -128,15 +134,16 @@ fn blocked<T: Float, const MR: usize, const NR: usize>(
     let columns = right.columns.div_ceil(NR);
     let mut packed: Words = memory.scratch(columns * NR * k * size_of::<T>())?;
     let (mut rest, _) = packed.of_mut::<T>().as_chunks_mut::<NR>();
-    let mut panels = Vec::with_capacity(columns * k.div_ceil(DEPTH));
+    let mut groups = Vec::with_capacity(columns.div_ceil(GROUP) * k.div_ceil(DEPTH));
     for slice in slices(k) {
-        for _ in 0..columns {
-            let (rows, after) = rest.split_at_mut(slice.len());
-            panels.push(RwLock::new(Panel { rows, packed: false }));
+        for first in (0..columns).step_by(GROUP) {
+            let count = GROUP.min(columns - first);
+            let (panels, after) = rest.split_at_mut(count * slice.len());
+            groups.push(RwLock::new(Group { panels, packed: false }));
             rest = after;
         }
     }
-    let shared = Shared { left, right, panels, flipped, finish };
+    let shared = Shared { left, right, groups, flipped, finish };
 
     // Blocks of rows, and of columns where there are too few rows for all threads.
     let wanted = if threads > 1 { threads * SHARE } else { 1 };
@@ -193,7 +200,7 @@ impl<T: Float, const NR: usize> Task<'_, '_, T, NR> {
     #[inline(always)]
     fn multiply<const MR: usize, const FUSED: bool>(&mut self, block: &mut [[T; MR]]) {
         let shared = self.shared;
-        let columns = shared.right.columns.div_ceil(NR);
+        let groups = shared.right.columns.div_ceil(NR).div_ceil(GROUP);
         let count = self.panels.len();
         for (s, slice) in slices(shared.left.columns).enumerate() {
             let depth = slice.len();
@@ -201,25 +208,26 @@ impl<T: Float, const NR: usize> Task<'_, '_, T, NR> {
                 pack(shared.left, first, self.rows.end, slice.clone(), panel);
             }
             for j in (0..count).map(|j| self.panels.start + (self.begin + j) % count) {
-                let panel = &shared.panels[s * columns + j];
-                let mut read = panel.read().unwrap_or_else(PoisonError::into_inner);
+                let group = &shared.groups[s * groups + j / GROUP];
+                let mut read = group.read().unwrap_or_else(PoisonError::into_inner);
                 if !read.packed {
                     drop(read);
-                    let mut write = panel.write().unwrap_or_else(PoisonError::into_inner);
+                    let mut write = group.write().unwrap_or_else(PoisonError::into_inner);
                     if !write.packed {
                         let right = shared.right.transposed();
-                        pack(right, j * NR, right.rows, slice.clone(), write.rows);
+                        pack_group(right, j / GROUP * GROUP * NR, slice.clone(), write.panels);
                         write.packed = true;
                     }
                     drop(write);
-                    read = panel.read().unwrap_or_else(PoisonError::into_inner);
+                    read = group.read().unwrap_or_else(PoisonError::into_inner);
                 }
+                let right = &read.panels[j % GROUP * depth..][..depth];
                 let corner = (j - self.panels.start) * NR;
                 for (i, left) in block.chunks_exact(depth).enumerate() {
                     if i * MR >= self.rows.len() {
                         break;
                     }
-                    let tile = tile::multiply::<T, MR, NR, FUSED>(left, read.rows);
+                    let tile = tile::multiply::<T, MR, NR, FUSED>(left, right);
                     if shared.flipped {
                         tile::store_flipped(&tile, &mut self.out, corner, i * MR, s > 0);
                     } else {

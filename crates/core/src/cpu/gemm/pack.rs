@@ -36,6 +36,30 @@ pub(super) fn pack<T: Float, const W: usize>(
     }
 }
 
+/// The panels of all rows from `first` on that `panels` has room for.
+#[inline(always)]
+pub(super) fn pack_group<T: Float, const W: usize>(
+    x: Matrix<'_, T>,
+    first: usize,
+    slice: Range<usize>,
+    panels: &mut [[T; W]],
+) {
+    let depth = slice.len();
+    let count = panels.len() / depth;
+    if x.row_step != 1 || first + count * W > x.rows {
+        for (i, panel) in panels.chunks_exact_mut(depth).enumerate() {
+            pack(x, first + i * W, x.rows, slice.clone(), panel);
+        }
+        return;
+    }
+    for p in 0..depth {
+        let from = &x.data[first + (slice.start + p) * x.column_step..][..count * W];
+        for (i, from) in from.as_chunks::<W>().0.iter().enumerate() {
+            panels[i * depth + p] = *from;
+        }
+    }
+}
+
 /// Rows that lie in one piece each: a transposition, in squares of 4 by 4.
 #[inline(always)]
 fn along_rows<T: Float, const W: usize>(

@@ -6,7 +6,7 @@ use crate::{
     cpu::{
         memory::Memory,
         number::Float,
-        simd::{Level, level},
+        simd::{self, Level},
     },
 };
 use std::sync::Arc;
@@ -40,7 +40,8 @@ pub(super) fn store<T: Float, const MR: usize, const NR: usize>(
     for (row, sums) in out[top..].iter_mut().zip(tile) {
         let row = &mut row[left..];
         match row.first_chunk_mut::<NR>() {
-            Some(row) if add => row.iter_mut().zip(sums).for_each(|(y, &sum)| *y = *y + sum),
+            // All read before the first is written: only then do they go through vector registers.
+            Some(row) if add => *row = std::array::from_fn(|j| row[j] + sums[j]),
             Some(row) => *row = *sums,
             None if add => row.iter_mut().zip(sums).for_each(|(y, &sum)| *y = *y + sum),
             None => row.iter_mut().zip(sums).for_each(|(y, &sum)| *y = sum),
@@ -66,7 +67,8 @@ pub(super) fn store_flipped<T: Float, const MR: usize, const NR: usize>(
 
 /// Types with a product; each picks tiles that fill the registers of each set of instructions.
 pub(in crate::cpu) trait Tiled: Float {
-    fn product(memory: &Arc<Memory>, product: Product<'_, Self>) -> Result<()>;
+    /// With the instructions of a level that this machine has.
+    fn product(level: Level, memory: &Arc<Memory>, product: Product<'_, Self>) -> Result<()>;
 }
 
 /// A task with 512-bit instructions.
@@ -91,8 +93,12 @@ fn base<T: Float, const MR: usize, const NR: usize>(task: Task<'_, '_, T, NR>) {
 macro_rules! tiled {
     ($($t:ty: avx512 $m512:literal x $n512:literal, avx2 $m2:literal x $n2:literal, base $m:literal x $n:literal;)*) => {$(
         impl Tiled for $t {
-            fn product(memory: &Arc<Memory>, product: Product<'_, Self>) -> Result<()> {
-                match level() {
+            fn product(
+                level: Level,
+                memory: &Arc<Memory>,
+                product: Product<'_, Self>,
+            ) -> Result<()> {
+                match level.min(simd::level()) {
                     #[cfg(target_arch = "x86_64")]
                     Level::Avx512 => blocked::<_, $m512, $n512>(memory, product, |task| {
                         // SAFETY: the level says that this machine has the instructions.
