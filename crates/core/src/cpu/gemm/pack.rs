@@ -76,9 +76,13 @@ fn along_rows<T: Float, const W: usize>(
         let [(a, _), (b, _), (c, _), (d, _)] = from.map(<[T]>::as_chunks::<4>);
         let (squares, rest) = panel.as_chunks_mut::<4>();
         for (((a, b), (c, d)), square) in a.iter().zip(b).zip(c.iter().zip(d)).zip(squares) {
-            for (to, column) in square.iter_mut().zip(T::transpose4([*a, *b, *c, *d])) {
-                to[top..top + 4].copy_from_slice(&column);
-            }
+            // Written out: as a loop, the columns would go through memory once more.
+            let [to_w, to_x, to_y, to_z] = square.each_mut().map(|to| &mut to[top..top + 4]);
+            let [w, x, y, z] = T::transpose4([*a, *b, *c, *d]);
+            to_w.copy_from_slice(&w);
+            to_x.copy_from_slice(&x);
+            to_y.copy_from_slice(&y);
+            to_z.copy_from_slice(&z);
         }
         for (p, to) in (depth / 4 * 4..depth).zip(rest) {
             to[top..top + 4].copy_from_slice(&from.map(|row| row[p]));
