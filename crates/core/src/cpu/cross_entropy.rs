@@ -55,9 +55,11 @@ fn cross_entropy_row<T: Float>(
     }
     if let Some(count) = count {
         let everywhere = smoothing / x.len() as f64;
-        for (j, y) in row.iter_mut().enumerate() {
-            let target = everywhere + if j == label { 1.0 - smoothing } else { 0.0 };
-            *y = T::from_f64((y.to_f64() / sum - target) / count);
+        let slope = |y: f64, target: f64| T::from_f64((y / sum - target) / count);
+        let here = row.get(label).map_or(0.0, |y| y.to_f64());
+        row.iter_mut().for_each(|y| *y = slope(y.to_f64(), everywhere));
+        if let Some(y) = row.get_mut(label) {
+            *y = slope(here, everywhere + (1.0 - smoothing));
         }
     }
     loss

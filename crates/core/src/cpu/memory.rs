@@ -3,6 +3,7 @@
 use super::operand::{Dst, In, Out, Src, map1};
 use super::shape;
 use crate::{DType, Error, Layout, Ledger, MemoryReport, Op, Result, Role, View, foreign_buffer};
+use bytemuck::{Pod, Zeroable};
 use half::{f16, slice::HalfFloatSliceExt};
 use std::{
     collections::HashMap,
@@ -10,8 +11,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-/// The host memory of one device: its ledger, and large pieces kept for reuse, since the system charges
-/// a page fault for every 4 KiB that it takes back and gives again.
+/// The host memory of one device: its ledger, and pieces kept for reuse, since the system charges a
+/// page fault for every 4 KiB that it takes back and gives again, and new memory must be cleared.
 #[derive(Default)]
 pub(super) struct Memory {
     ledger: Ledger,
@@ -20,27 +21,37 @@ pub(super) struct Memory {
 
 #[derive(Default)]
 struct Kept {
-    /// By length in words.
-    pieces: HashMap<usize, Vec<Vec<u64>>>,
+    /// By length in lines.
+    pieces: HashMap<usize, Vec<Vec<Line>>>,
     bytes: usize,
 }
 
+/// A line of the cache: memory is cut in whole ones, so that vectors of any width lie aligned.
+#[derive(Clone, Copy, Default, Pod, Zeroable)]
+#[repr(C, align(64))]
+pub(super) struct Line([u64; 8]);
+
 /// The smallest piece that is kept, in bytes.
-const KEPT: usize = 1 << 16;
+const KEPT: usize = 1 << 10;
 
 impl Memory {
     /// Initialised memory: zeros, or what a piece held before.
     fn words(self: &Arc<Self>, bytes: usize, role: Role) -> Result<Words> {
-        let count = bytes.div_ceil(8);
-        let words = match self.reuse(count).or_else(|| zeros(count)) {
-            Some(words) => words,
+        let count = bytes.div_ceil(size_of::<Line>());
+        let lines = match self.reuse(count).or_else(|| zeros(count)) {
+            Some(lines) => lines,
             None => {
                 self.trim();
                 zeros(count).ok_or_else(|| self.none_left(bytes))?
             }
         };
         self.ledger.add(role, bytes);
-        Ok(Words { words, bytes, role, memory: self.clone() })
+        Ok(Words { lines, bytes, role, memory: self.clone() })
+    }
+
+    /// Working space for one operation; it may hold anything.
+    pub fn scratch(self: &Arc<Self>, bytes: usize) -> Result<Words> {
+        self.words(bytes, Role::Scratch)
     }
 
     fn none_left(&self, bytes: usize) -> Error {
@@ -60,16 +71,16 @@ impl Memory {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn reuse(&self, count: usize) -> Option<Vec<u64>> {
+    fn reuse(&self, count: usize) -> Option<Vec<Line>> {
         let mut kept = self.kept();
         let words = kept.pieces.get_mut(&count)?.pop()?;
-        kept.bytes -= words.len() * 8;
+        kept.bytes -= size_of_val(&*words);
         Some(words)
     }
 
     /// Keeps a piece, unless the device would then hold more than it ever used at once.
-    fn keep(&self, words: Vec<u64>) {
-        let bytes = words.len() * 8;
+    fn keep(&self, words: Vec<Line>) {
+        let bytes = size_of_val(&*words);
         let mut kept = self.kept();
         let report = self.ledger.report(kept.bytes + bytes);
         if bytes >= KEPT && report.in_use() + report.pooled <= report.peak {
@@ -88,25 +99,37 @@ impl Memory {
     }
 }
 
-fn zeros(count: usize) -> Option<Vec<u64>> {
+fn zeros(count: usize) -> Option<Vec<Line>> {
     let mut words = Vec::new();
     words.try_reserve_exact(count).ok()?;
-    words.resize(count, 0);
+    words.resize(count, Line::default());
     Some(words)
 }
 
-/// A piece of memory in the ledger. Words of 8 bytes, so that every element type lies aligned.
+/// A piece of memory in the ledger.
 pub(super) struct Words {
-    words: Vec<u64>,
+    lines: Vec<Line>,
     bytes: usize,
     role: Role,
     memory: Arc<Memory>,
 }
 
+impl Words {
+    /// The memory as numbers of one type.
+    pub fn of<T: Pod>(&self) -> &[T] {
+        bytemuck::cast_slice(&self.lines)
+    }
+
+    /// The memory as numbers of one type.
+    pub fn of_mut<T: Pod>(&mut self) -> &mut [T] {
+        bytemuck::cast_slice_mut(&mut self.lines)
+    }
+}
+
 impl Drop for Words {
     fn drop(&mut self) {
         self.memory.ledger.sub(self.role, self.bytes);
-        self.memory.keep(std::mem::take(&mut self.words));
+        self.memory.keep(std::mem::take(&mut self.lines));
     }
 }
 
@@ -128,21 +151,19 @@ impl CpuBuf {
 
     /// A copy of some bytes, which lie inside the buffer.
     pub fn download(&self, range: Range<usize>) -> Vec<u8> {
-        bytemuck::cast_slice::<u64, u8>(&self.read().words)[range].to_vec()
+        self.read().of::<u8>()[range].to_vec()
     }
 
     /// Copies bytes of this buffer, which is another one, to byte `at` of `to`; both ranges lie inside.
     pub fn copy_to(&self, range: Range<usize>, to: &CpuBuf, at: usize) {
         let (from, mut to) = (self.read(), to.write());
-        let from = &bytemuck::cast_slice::<u64, u8>(&from.words)[range];
-        bytemuck::cast_slice_mut::<u64, u8>(&mut to.words)[at..at + from.len()]
-            .copy_from_slice(from);
+        let from = &from.of::<u8>()[range];
+        to.of_mut::<u8>()[at..at + from.len()].copy_from_slice(from);
     }
 
     /// Overwrites bytes from `at` on, which lie inside the buffer.
     pub fn upload(&self, at: usize, bytes: &[u8]) {
-        let words = &mut self.write().words;
-        bytemuck::cast_slice_mut::<u64, u8>(words)[at..at + bytes.len()].copy_from_slice(bytes);
+        self.write().of_mut::<u8>()[at..at + bytes.len()].copy_from_slice(bytes);
     }
 }
 
@@ -154,8 +175,8 @@ enum Guard<'a> {
 impl Guard<'_> {
     fn words(&self) -> &[u64] {
         match self {
-            Guard::Read(guard) => &guard.words,
-            Guard::Write(guard) => &guard.words,
+            Guard::Read(guard) => guard.of(),
+            Guard::Write(guard) => guard.of(),
         }
     }
 }
@@ -214,11 +235,11 @@ impl Stage {
         let mut own = memory.words(count * dtype.size(), Role::Scratch)?;
         if count > 0 && view.dtype == DType::F16 {
             let from = &bytemuck::cast_slice::<u64, f16>(words)[start..end];
-            from.convert_to_f32_slice(&mut bytemuck::cast_slice_mut(&mut own.words)[..count]);
+            from.convert_to_f32_slice(&mut own.of_mut()[..count]);
         } else if count > 0 {
             let size = dtype.size();
             let from = &bytemuck::cast_slice::<u64, u8>(words)[start * size..end * size];
-            bytemuck::cast_slice_mut(&mut own.words)[..count * size].copy_from_slice(from);
+            own.of_mut::<u8>()[..count * size].copy_from_slice(from);
         }
         Ok(Stage { words: own, layout: Layout { offset: 0, ..view.layout }, dtype })
     }
@@ -256,11 +277,11 @@ impl Stage {
     }
 
     fn as_in(&self) -> In<'_> {
-        In { words: &self.words.words, layout: self.layout, dtype: self.dtype }
+        In { words: self.words.of(), layout: self.layout, dtype: self.dtype }
     }
 
     fn as_out(&mut self) -> Out<'_> {
-        Out { words: &mut self.words.words, layout: self.layout, dtype: self.dtype }
+        Out { words: self.words.of_mut(), layout: self.layout, dtype: self.dtype }
     }
 }
 
@@ -276,7 +297,8 @@ fn reads(op: &Op, i: usize) -> bool {
 
 /// Whether the kernel wants its outputs contiguous.
 fn contiguous_outputs(op: &Op) -> bool {
-    matches!(op, Op::Random(_) | Op::Sgd(_) | Op::Adam(_) | Op::CrossEntropy(_))
+    use Op::{Adam, CrossEntropy, Linear, MatMul, Random, Sgd};
+    matches!(op, MatMul(_) | Linear(_) | Random(_) | Sgd(_) | Adam(_) | CrossEntropy(_))
 }
 
 /// Locks the buffers and runs `kernel` on their contents. What a kernel cannot take where it lies goes
@@ -310,8 +332,8 @@ pub(super) fn with_operands(
     let (mut shared, mut unique) = (Vec::new(), Vec::new());
     for guard in &mut guards {
         let (read, write): (&[u64], Option<&mut [u64]>) = match guard {
-            Guard::Read(guard) => (&guard.words, None),
-            Guard::Write(guard) => (&[], Some(&mut guard.words)),
+            Guard::Read(guard) => (guard.of(), None),
+            Guard::Write(guard) => (&[], Some(guard.of_mut())),
         };
         shared.push(read);
         unique.push(write);
@@ -335,7 +357,7 @@ pub(super) fn with_operands(
 
     for ((view, &guard), stage) in outs.iter().zip(&out_guards).zip(&out_stages) {
         if let (Some(stage), Guard::Write(words)) = (stage, &mut guards[guard]) {
-            stage.store(&mut words.words, view)?;
+            stage.store(words.of_mut(), view)?;
         }
     }
     Ok(())

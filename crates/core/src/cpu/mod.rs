@@ -4,17 +4,21 @@
 mod binary;
 mod compare;
 mod cross_entropy;
+mod exp;
 mod gather;
+mod gemm;
 mod matmul;
 mod memory;
 mod number;
 mod operand;
 mod optimizer;
+mod parallel;
 mod plan;
 mod random;
 mod reduce;
 mod select;
 mod shape;
+mod simd;
 mod softmax;
 mod unary;
 
@@ -84,7 +88,9 @@ impl Backend for Cpu {
         for view in ins.iter().chain(outs) {
             view.check(op.name())?;
         }
-        memory::with_operands(&self.memory, op, ins, outs, |ins, outs| kernel(op, ins, outs))
+        memory::with_operands(&self.memory, op, ins, outs, |ins, outs| {
+            kernel(&self.memory, op, ins, outs)
+        })
     }
 
     fn plan(&self, trace: &Trace) -> Result<Box<dyn Plan>> {
@@ -109,7 +115,7 @@ impl Backend for Cpu {
 }
 
 /// The kernel of an operation.
-fn kernel(op: &Op, ins: &[In<'_>], outs: &mut [Out<'_>]) -> Result<()> {
+fn kernel(memory: &Arc<Memory>, op: &Op, ins: &[In<'_>], outs: &mut [Out<'_>]) -> Result<()> {
     macro_rules! operands {
         ($x:pat, $y:pat => $body:expr) => {
             match (ins, outs) {
@@ -132,9 +138,9 @@ fn kernel(op: &Op, ins: &[In<'_>], outs: &mut [Out<'_>]) -> Result<()> {
         Op::Mask(op) => operands!([c, x], [y] => select::mask(op.keep, c, x, y)),
         Op::Reduce(op) => operands!([x], [y] => reduce::reduce(op, x, y)),
         Op::ArgReduce(op) => operands!([x], [y] => reduce::arg_reduce(op, x, y)),
-        Op::MatMul(_) => operands!([a, b], [y] => matmul::matmul(a, b, y)),
+        Op::MatMul(_) => operands!([a, b], [y] => matmul::matmul(memory, a, b, y)),
         Op::Linear(op) => {
-            operands!([x, w, bias @ ..], [y] => matmul::linear(op, x, w, bias.first(), y))
+            operands!([x, w, bias @ ..], [y] => matmul::linear(op, memory, x, w, bias.first(), y))
         }
         Op::Softmax(op) => operands!([x], [y] => softmax::forward(op, x, y)),
         Op::SoftmaxBackward(op) => operands!([y, dy], [dx] => softmax::backward(op, y, dy, dx)),

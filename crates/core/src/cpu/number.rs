@@ -1,11 +1,10 @@
 //! Element types as the kernels see them: a number, or a float with its functions.
 
 use bytemuck::Pod;
-use ndarray::LinalgScalar;
-use std::ops::Neg;
+use std::ops::{Add, Div, DivAssign, Mul, Neg, Sub};
 
 /// f32, f64, i32 or u32. Integers wrap.
-pub(super) trait Number: Pod + PartialOrd {
+pub(super) trait Number: Pod + PartialOrd + Send + Sync {
     /// What sums are kept in: f64 for floats, so that long sums of f32 keep their digits.
     type Sum: Copy;
     const ZERO: Self;
@@ -41,14 +40,30 @@ pub(super) trait Number: Pod + PartialOrd {
 }
 
 /// f32 or f64.
-pub(super) trait Float: Number + LinalgScalar + Neg<Output = Self> {
+pub(super) trait Float:
+    Number
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + DivAssign
+    + Neg<Output = Self>
+{
     const ONE: Self;
+    /// `self · factor + term`, rounded once.
+    fn mul_add(self, factor: Self, term: Self) -> Self;
     fn exp(self) -> Self;
     fn ln(self) -> Self;
     fn ln_1p(self) -> Self;
     fn sqrt(self) -> Self;
     fn tanh(self) -> Self;
     fn powf(self, exponent: Self) -> Self;
+
+    /// Rows as columns.
+    #[inline(always)]
+    fn transpose4(rows: [[Self; 4]; 4]) -> [[Self; 4]; 4] {
+        std::array::from_fn(|j| std::array::from_fn(|i| rows[i][j]))
+    }
 
     /// A small whole power, by repeated squaring.
     fn powi(self, mut exponent: u32) -> Self {
@@ -65,7 +80,7 @@ pub(super) trait Float: Number + LinalgScalar + Neg<Output = Self> {
 }
 
 macro_rules! floats {
-    ($($t:ty)*) => {$(
+    ($($t:ty, $exp:path { $($own:item)* })*) => {$(
         impl Number for $t {
             type Sum = f64;
             const ZERO: Self = 0.0;
@@ -87,16 +102,42 @@ macro_rules! floats {
         }
         impl Float for $t {
             const ONE: Self = 1.0;
-            fn exp(self) -> Self { <$t>::exp(self) }
+            #[inline(always)]
+            fn mul_add(self, factor: Self, term: Self) -> Self { <$t>::mul_add(self, factor, term) }
+            #[inline(always)]
+            fn exp(self) -> Self { $exp(self) }
             fn ln(self) -> Self { <$t>::ln(self) }
             fn ln_1p(self) -> Self { <$t>::ln_1p(self) }
             fn sqrt(self) -> Self { <$t>::sqrt(self) }
             fn tanh(self) -> Self { <$t>::tanh(self) }
             fn powf(self, exponent: Self) -> Self { <$t>::powf(self, exponent) }
+            $($own)*
         }
     )*};
 }
-floats! { f32 f64 }
+floats! {
+    f32, super::exp::exp {
+        #[cfg(target_arch = "x86_64")]
+        #[inline(always)]
+        fn transpose4(rows: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
+            use std::arch::x86_64::{__m128, _mm_movehl_ps, _mm_movelh_ps, _mm_unpackhi_ps, _mm_unpacklo_ps};
+            let [a, b, c, d] = rows.map(bytemuck::cast::<_, __m128>);
+            // SAFETY: every x86_64 has SSE.
+            let columns = unsafe {
+                let (ab, cd) = (_mm_unpacklo_ps(a, b), _mm_unpacklo_ps(c, d));
+                let (after_ab, after_cd) = (_mm_unpackhi_ps(a, b), _mm_unpackhi_ps(c, d));
+                [
+                    _mm_movelh_ps(ab, cd),
+                    _mm_movehl_ps(cd, ab),
+                    _mm_movelh_ps(after_ab, after_cd),
+                    _mm_movehl_ps(after_cd, after_ab),
+                ]
+            };
+            columns.map(bytemuck::cast)
+        }
+    }
+    f64, f64::exp {}
+}
 
 macro_rules! integers {
     ($($t:ident $magnitude:expr;)*) => {$(

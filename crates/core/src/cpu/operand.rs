@@ -1,8 +1,13 @@
 //! Operands of kernels, and the walk over strided views of equal shape.
 
+use super::{parallel, simd::vectorized};
 use crate::{DType, Layout, MAX_RANK, Shape, collapse_together};
 use bytemuck::Pod;
 use std::borrow::Cow;
+
+/// What operands consist of.
+pub(super) trait Element: Pod + Send + Sync {}
+impl<T: Pod + Send + Sync> Element for T {}
 
 /// A tensor that a kernel reads.
 #[derive(Clone, Copy)]
@@ -141,63 +146,93 @@ pub(super) fn each<const N: usize>(views: [Layout; N], mut f: impl FnMut([usize;
     });
 }
 
+/// Calls `work` with views that together show all that `views` does, on several threads where that pays.
+/// The last view is the output; its elements come as a part of `out`.
+pub(super) fn blocks<T: Send, const N: usize>(
+    views: [Layout; N],
+    out: &mut [T],
+    work: impl Fn([Layout; N], &mut [T]) + Sync,
+) {
+    let views = collapse_together(views);
+    let Some(&whole) = views.last() else { return };
+    let threads = parallel::threads(whole.numel());
+    if threads == 1 || !whole.is_contiguous() {
+        return work(views, out);
+    }
+    let (size, stride) = (whole.shape[0], whole.strides[0]);
+    let height = size.div_ceil(threads * 4);
+    let out = out.get_mut(whole.offset..).unwrap_or(&mut []);
+    let parts = out.chunks_mut(height * stride).zip((0..size).step_by(height));
+    let tasks = parts.map(|(out, first)| {
+        let mut part = views.map(|view| view.slice(0, first..size.min(first + height), 1));
+        if let Some(view) = part.last_mut() {
+            view.offset = 0;
+        }
+        (part, out)
+    });
+    parallel::run(threads, tasks.collect(), |(part, out)| work(part, out));
+}
+
 /// `y = f(x)`, element by element; x broadcasts. Let `f` own what it captures: a copy of it within the
 /// loop then keeps its numbers in registers, which writing to y could change otherwise.
-pub(super) fn map1<A: Pod, Y: Pod>(x: Src<'_, A>, y: Dst<'_, Y>, f: impl Fn(A) -> Y + Copy) {
-    let views = [x.layout.stretched(y.layout.shape), y.layout];
-    runs(views, |[i, o], [si, so], n| {
-        let own = f;
-        match (si, so) {
-            (1, 1) => {
-                for (y, &x) in y.data[o..o + n].iter_mut().zip(&x.data[i..i + n]) {
-                    *y = own(x);
+pub(super) fn map1<A: Element, Y: Element>(
+    x: Src<'_, A>,
+    y: Dst<'_, Y>,
+    f: impl Fn(A) -> Y + Copy + Sync,
+) {
+    blocks([x.layout.stretched(y.layout.shape), y.layout], y.data, |views, out| {
+        runs_of_collapsed(&views, |[i, o], [si, so], n| {
+            let own = f;
+            match (si, so) {
+                (1, 1) => {
+                    let (x, y) = (&x.data[i..i + n], &mut out[o..o + n]);
+                    vectorized(|| y.iter_mut().zip(x).for_each(|(y, &x)| *y = own(x)));
+                }
+                (0, 1) => out[o..o + n].fill(own(x.data[i])),
+                _ => {
+                    for j in 0..n {
+                        out[o + j * so] = own(x.data[i + j * si]);
+                    }
                 }
             }
-            (0, 1) => y.data[o..o + n].fill(own(x.data[i])),
-            _ => {
-                for j in 0..n {
-                    y.data[o + j * so] = own(x.data[i + j * si]);
-                }
-            }
-        }
+        });
     });
 }
 
 /// `y = f(a, b)`, element by element; a and b broadcast.
-pub(super) fn map2<A: Pod, B: Pod, Y: Pod>(
+pub(super) fn map2<A: Element, B: Element, Y: Element>(
     a: Src<'_, A>,
     b: Src<'_, B>,
     y: Dst<'_, Y>,
-    f: impl Fn(A, B) -> Y + Copy,
+    f: impl Fn(A, B) -> Y + Copy + Sync,
 ) {
     let shape = y.layout.shape;
     let views = [a.layout.stretched(shape), b.layout.stretched(shape), y.layout];
-    runs(views, |[i, k, o], steps, n| {
-        let own = f;
-        match steps {
-            [1, 1, 1] => {
-                let ins = a.data[i..i + n].iter().zip(&b.data[k..k + n]);
-                for (y, (&a, &b)) in y.data[o..o + n].iter_mut().zip(ins) {
-                    *y = own(a, b);
+    blocks(views, y.data, |views, out| {
+        runs_of_collapsed(&views, |[i, k, o], steps, n| {
+            let own = f;
+            match steps {
+                [1, 1, 1] => {
+                    let (a, b, y) = (&a.data[i..i + n], &b.data[k..k + n], &mut out[o..o + n]);
+                    let ins = a.iter().zip(b);
+                    vectorized(|| {
+                        y.iter_mut().zip(ins).for_each(|(y, (&a, &b))| *y = own(a, b));
+                    });
+                }
+                [1, 0, 1] => {
+                    let (a, b, y) = (&a.data[i..i + n], b.data[k], &mut out[o..o + n]);
+                    vectorized(|| y.iter_mut().zip(a).for_each(|(y, &a)| *y = own(a, b)));
+                }
+                [0, 1, 1] => {
+                    let (a, b, y) = (a.data[i], &b.data[k..k + n], &mut out[o..o + n]);
+                    vectorized(|| y.iter_mut().zip(b).for_each(|(y, &b)| *y = own(a, b)));
+                }
+                [si, sk, so] => {
+                    for j in 0..n {
+                        out[o + j * so] = own(a.data[i + j * si], b.data[k + j * sk]);
+                    }
                 }
             }
-            [1, 0, 1] => {
-                let b = b.data[k];
-                for (y, &a) in y.data[o..o + n].iter_mut().zip(&a.data[i..i + n]) {
-                    *y = own(a, b);
-                }
-            }
-            [0, 1, 1] => {
-                let a = a.data[i];
-                for (y, &b) in y.data[o..o + n].iter_mut().zip(&b.data[k..k + n]) {
-                    *y = own(a, b);
-                }
-            }
-            [si, sk, so] => {
-                for j in 0..n {
-                    y.data[o + j * so] = own(a.data[i + j * si], b.data[k + j * sk]);
-                }
-            }
-        }
+        });
     });
 }

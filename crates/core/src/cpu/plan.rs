@@ -125,7 +125,7 @@ impl Plan for CpuPlan {
         }
         for call in &self.calls {
             memory::with_operands(&self.memory, &call.op, &call.ins, &call.outs, |ins, outs| {
-                kernel(&call.op, ins, outs)
+                kernel(&self.memory, &call.op, ins, outs)
             })
             .map_err(|e| e.at(call.at))?;
         }

@@ -6,6 +6,7 @@
 use super::{
     number::{Number, for_float, for_number},
     operand::{Dst, In, Out, Src, runs, runs_of_collapsed, select_axes},
+    simd::vectorized,
 };
 use crate::{
     Error, Layout, Result,
@@ -114,9 +115,10 @@ fn fold<T: Pod, A: Copy, Y: Pod>(
                 for k in 0..len {
                     let from = ix + first + at + k * stride;
                     let lane = &mut block[i % LANES][..width];
-                    for (acc, &x) in lane.iter_mut().zip(&x.data[from..from + width]) {
-                        *acc = step(*acc, x, i);
-                    }
+                    let x = &x.data[from..from + width];
+                    vectorized(|| {
+                        lane.iter_mut().zip(x).for_each(|(acc, &x)| *acc = step(*acc, x, i));
+                    });
                     i += 1;
                 }
             });

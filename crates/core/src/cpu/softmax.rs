@@ -3,6 +3,8 @@
 use super::{
     number::{Float, Number, for_float},
     operand::{Dst, In, Out, Src, each, select_axes},
+    parallel,
+    simd::vectorized,
 };
 use crate::{
     Layout, Result,
@@ -15,27 +17,46 @@ pub(super) fn forward(op: &Softmax, x: &In<'_>, y: &mut Out<'_>) -> Result<()> {
         if op.log {
             // ln Σ eˣ = max + ln sum; the two parts are taken off one by one to keep their digits.
             let rest = T::from_f64(sum.ln());
-            for (y, &x) in y.iter_mut().zip(x) {
-                *y = (x - max) - rest;
-            }
+            vectorized(|| y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - max) - rest));
         } else {
             let sum = T::from_f64(sum);
-            y.iter_mut().for_each(|y| *y /= sum);
+            vectorized(|| y.iter_mut().for_each(|y| *y /= sum));
         }
     }));
     Ok(())
 }
 
+/// Running maxima and sums side by side, so that none waits for the one before.
+const LANES: usize = 16;
+
 /// `y = exp(x - max x)`; returns the maximum and the sum. A row with NaN, with +∞ or of only −∞ has
 /// the sum NaN.
 pub(super) fn exp_row<T: Float>(x: &[T], y: &mut [T]) -> (T, f64) {
-    let max = x.iter().fold(T::LOWEST, |max, &x| max.larger(x));
-    let mut sum = 0.0;
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y = (x - max).exp();
-        sum += y.to_f64();
+    vectorized(|| {
+        let max = largest(x);
+        y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - max).exp());
+        (max, total(y))
+    })
+}
+
+#[inline(always)]
+fn largest<T: Float>(x: &[T]) -> T {
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    let mut lanes = [T::LOWEST; LANES];
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(max, &x)| *max = max.larger(x));
     }
-    (max, sum)
+    lanes.iter().chain(rest).fold(T::LOWEST, |max, &x| max.larger(x))
+}
+
+#[inline(always)]
+fn total<T: Float>(x: &[T]) -> f64 {
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    let mut lanes = [0.0; LANES];
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(sum, x)| *sum += x.to_f64());
+    }
+    lanes.iter().sum::<f64>() + rest.iter().map(|x| x.to_f64()).sum::<f64>()
 }
 
 pub(super) fn backward(
@@ -63,8 +84,32 @@ pub(super) fn backward(
     Ok(())
 }
 
-/// Calls `f` for each row along `axis`; rows that do not lie in one piece are gathered and put back.
+/// Calls `f` for each row along `axis`, on several threads where that pays.
 fn rows<T: Float, const N: usize>(
+    axis: usize,
+    ins: [Src<'_, T>; N],
+    out: Dst<'_, T>,
+    f: impl Fn([&[T]; N], &mut [T]) + Sync,
+) {
+    let whole = out.layout;
+    let threads = parallel::threads(whole.numel());
+    if threads == 1 || axis == 0 || !whole.is_contiguous() {
+        return rows_here(axis, ins, out, f);
+    }
+    let size = whole.shape[0];
+    let height = size.div_ceil(threads * 4);
+    let data = out.data.get_mut(whole.offset..).unwrap_or(&mut []);
+    let parts = data.chunks_mut(height * (whole.numel() / size)).zip((0..size).step_by(height));
+    let tasks = parts.map(|(data, first)| {
+        let part = |layout: Layout| layout.slice(0, first..size.min(first + height), 1);
+        let ins = ins.map(|x| Src { layout: part(x.layout), ..x });
+        (ins, Dst { data, layout: Layout { offset: 0, ..part(whole) } })
+    });
+    parallel::run(threads, tasks.collect(), |(ins, out)| rows_here(axis, ins, out, &f));
+}
+
+/// The same on this thread; rows that do not lie in one piece are gathered and put back.
+fn rows_here<T: Float, const N: usize>(
     axis: usize,
     ins: [Src<'_, T>; N],
     out: Dst<'_, T>,
