@@ -36,7 +36,7 @@ pub struct Cooperative {
     pub edge: u32,
     /// Lanes of every subgroup: kernels count subgroups, so they must all be of one size.
     pub subgroup: u32,
-    /// Whether they load from vec4<f16>, so that workgroup memory is written four at a time: SPIR-V
+    /// Whether they load from `vec4<f16>`, so that workgroup memory is written four at a time: SPIR-V
     /// allows it, Metal does not.
     pub packed: bool,
 }

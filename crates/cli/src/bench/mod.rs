@@ -57,11 +57,11 @@ pub fn run(parser: Parser, clock: &Clock) -> Result<(), Failure> {
     if cases.is_empty() {
         return Err(Failure::Usage("no case has such a name; --list names them".to_owned()));
     }
-    let report = Report::new(args.json, if args.gpu { "wgrad-gpu" } else { "wgrad-cpu" });
+    let report = Report::new(args.json, if args.gpu { "wgrad-gpu" } else { "wgrad-cpu" }, &device);
     let progress = progress(cases.len());
     progress.set_message("roofline");
     let roofline = roofline::measure(&device)?;
-    report.head(&device, &roofline);
+    report.head(&roofline);
     for case in cases {
         progress.set_message(case.name);
         let times = match case.make {

@@ -38,25 +38,21 @@ impl Line {
 pub struct Report {
     json: bool,
     system: &'static str,
+    device: String,
 }
 
 impl Report {
-    pub fn new(json: bool, system: &'static str) -> Report {
-        Report { json, system }
+    pub fn new(json: bool, system: &'static str, device: &Device) -> Report {
+        Report { json, system, device: device.info().to_string() }
     }
 
-    pub fn head(&self, device: &Device, roofline: &Roofline) {
+    pub fn head(&self, roofline: &Roofline) {
         let Roofline { bytes, flops } = roofline;
         if self.json {
-            eprintln!(
-                "{} | copy {:.1} GB/s, {:.1} GFLOP/s",
-                device.info(),
-                bytes / 1e9,
-                flops / 1e9
-            );
+            eprintln!("{} | copy {:.1} GB/s, {:.1} GFLOP/s", self.device, bytes / 1e9, flops / 1e9);
             return;
         }
-        println!("{}", device.info());
+        println!("{}", self.device);
         println!("roofline: copy {:.1} GB/s, multiply-add {:.1} GFLOP/s", bytes / 1e9, flops / 1e9);
         println!();
         println!(
@@ -73,11 +69,12 @@ impl Report {
             };
             println!(
                 "{{\"system\":\"{}\",\"case\":\"{name}\",\"median_ms\":{median_ms:.5},\
-                 \"min_ms\":{min_ms:.5},\"n\":{runs}{}{}{}}}",
+                 \"min_ms\":{min_ms:.5},\"n\":{runs}{}{}{},\"device\":{:?}}}",
                 self.system,
                 optional("gflops", *gflops),
                 optional("gbytes", *gbytes),
                 optional("roofline", *share),
+                self.device,
             );
             return;
         }

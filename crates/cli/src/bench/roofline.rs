@@ -61,7 +61,7 @@ fn multiply_add_rate() -> f64 {
                 // SAFETY: the features were just detected.
                 return unsafe { chains_avx2(TURNS) };
             }
-            return chains(TURNS, |a, b, c| a * b + c);
+            chains(TURNS, |a, b, c| a * b + c);
         }
         #[cfg(not(target_arch = "x86_64"))]
         chains(TURNS, f32::mul_add)
