@@ -10,9 +10,6 @@ use wgrad_core::{
     },
 };
 
-/// Rows that are summed beside a product at most: beyond, a reduction in two passes has more threads.
-const MAX_SUMMED: usize = 4096;
-
 /// Joins what can be joined; everything else stays as it is.
 pub(super) fn join(items: Vec<Item>, trace: &Trace, values: &[Value], caps: &Caps) -> Vec<Item> {
     let uses = Uses::of(&items, trace, values);
@@ -67,7 +64,7 @@ fn with_derivative(product: &Item, item: &Item, uses: &Uses, caps: &Caps) -> Opt
     let apart = product.ins.iter().chain([e]).all(|x| x.value != y.value);
     let joined = Joined { backward: Some(unary), row_sums: false };
     let fits = alone && dy == made && lie(e) && lie(y) && apart;
-    (fits && joined.fits(&product.ins[0].layout, caps)).then(|| {
+    (fits && joined.fits(&product.ins[0].layout, y.layout.numel(), caps)).then(|| {
         let ins = vec![product.ins[0], product.ins[1], *e];
         Item { work: Work::Product(joined), ins, outs: vec![*y], at: product.at }
     })
@@ -89,12 +86,11 @@ fn with_row_sums(product: &Item, item: &Item, caps: &Caps) -> Option<Item> {
         && turned(&x.layout) == a.layout;
     let fits = over_rows
         && same
-        && x.layout.shape[0] <= MAX_SUMMED
         && sums.layout.is_contiguous()
         && sums.layout.numel() > 0
         && product.ins.iter().all(|operand| operand.value != sums.value);
     let joined = Joined { backward: None, row_sums: true };
-    (fits && joined.fits(&a.layout, caps)).then(|| {
+    (fits && joined.fits(&a.layout, a.layout.numel(), caps)).then(|| {
         let outs = vec![product.outs[0], *sums];
         Item { work: Work::Product(joined), ins: product.ins.clone(), outs, at: product.at }
     })

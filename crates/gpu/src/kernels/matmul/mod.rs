@@ -112,6 +112,9 @@ pub(super) fn linear(
     product(&ins[0].layout, &transposed, &outs[0].layout, epilogue, caps)
 }
 
+/// Elements that are derived or summed beside a product on a software adapter, at most (benches/LOG.md).
+const MOST_JOINED: usize = 1 << 15;
+
 /// What may be joined to a product of two operands, for a layer's backward.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Joined {
@@ -122,8 +125,13 @@ pub struct Joined {
 }
 
 impl Joined {
-    /// Whether kernels for such an adapter can do it. All operands have rank 2 and the results are contiguous.
-    pub fn fits(&self, a: &Layout, caps: &Caps) -> bool {
+    /// Whether kernels for such an adapter can do it, and gain by it. All operands have rank 2 and the results are
+    /// contiguous; `elements` are those of the result that is derived, or of the operand that is summed.
+    pub fn fits(&self, a: &Layout, elements: usize, caps: &Caps) -> bool {
+        // Software adapters save a launch, and lose that again by scalar loops where there is much to do.
+        if caps.software && elements > MOST_JOINED {
+            return false;
+        }
         let a = side(a);
         // Where A is read by fours, its rows must lie side by side.
         let sums = caps.software && (a.row == 1 || !a.vec4);
