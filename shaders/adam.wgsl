@@ -35,16 +35,21 @@ fn main(
   let t = hyper[5] + 1.0;
   let fix_m = 1.0 / one_minus_exp(t * hyper[8]);
   let fix_v = 1.0 / one_minus_exp(t * hyper[9]);
+  let p_offset = params.p_offset;
+  let g_offset = params.g_offset;
+  let m_offset = params.m_offset;
+  let v_offset = params.v_offset;
+  let decoupled = params.decoupled == 1u;
   let turn = walk(params.count, group.x, groups.x, lane);
   for (var i = turn.first; i < turn.end; i += turn.step) {
-    let at = params.p_offset + i;
+    let at = p_offset + i;
     var value = p[at];
-    var slope = g[params.g_offset + i];
-    if (params.decoupled == 1u) { value -= rate * decay * value; } else { slope += decay * value; }
-    let first = beta.x * m[params.m_offset + i] + rest.x * slope;
-    let second = beta.y * v[params.v_offset + i] + rest.y * slope * slope;
-    m[params.m_offset + i] = first;
-    v[params.v_offset + i] = second;
+    var slope = g[g_offset + i];
+    if (decoupled) { value -= rate * decay * value; } else { slope += decay * value; }
+    let first = beta.x * m[m_offset + i] + rest.x * slope;
+    let second = beta.y * v[v_offset + i] + rest.y * slope * slope;
+    m[m_offset + i] = first;
+    v[v_offset + i] = second;
     p[at] = value - rate * (first * fix_m) / (sqrt(second * fix_v) + epsilon);
   }
 }

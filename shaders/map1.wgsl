@@ -29,8 +29,11 @@ fn main(
 ) {
   if (halted()) { return; }
   let turn = walk(params.count, group.x, groups.x, lane);
+  // Named before the loop, since software adapters would load them at each turn.
+  let offsets = params.offsets;
+  let last = vec4(pick(params.y, RANK - 1u), pick(params.a, RANK - 1u), 0u, 0u);
   for (var i = turn.first; i < turn.end; i += turn.step) {
-    var at = params.offsets;
+    var at = offsets;
     var rest = i;
     for (var axis = 0u; axis < RANK - 1u; axis++) {
       let size = pick(params.shape, axis);
@@ -38,7 +41,7 @@ fn main(
       rest /= size;
       at += here * vec4(pick(params.y, axis), pick(params.a, axis), 0u, 0u);
     }
-    at += rest * vec4(pick(params.y, RANK - 1u), pick(params.a, RANK - 1u), 0u, 0u);
+    at += rest * last;
     y[at.x] = apply(elem_a(a[at.y]));
   }
 }

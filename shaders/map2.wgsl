@@ -31,8 +31,11 @@ fn main(
 ) {
   if (halted()) { return; }
   let turn = walk(params.count, group.x, groups.x, lane);
+  // Named before the loop, since software adapters would load them at each turn.
+  let offsets = params.offsets;
+  let last = vec4(pick(params.y, RANK - 1u), pick(params.a, RANK - 1u), pick(params.b, RANK - 1u), 0u);
   for (var i = turn.first; i < turn.end; i += turn.step) {
-    var at = params.offsets;
+    var at = offsets;
     var rest = i;
     for (var axis = 0u; axis < RANK - 1u; axis++) {
       let size = pick(params.shape, axis);
@@ -40,7 +43,7 @@ fn main(
       rest /= size;
       at += here * vec4(pick(params.y, axis), pick(params.a, axis), pick(params.b, axis), 0u);
     }
-    at += rest * vec4(pick(params.y, RANK - 1u), pick(params.a, RANK - 1u), pick(params.b, RANK - 1u), 0u);
+    at += rest * last;
     y[at.x] = apply(elem_a(a[at.y]), elem_b(b[at.z]));
   }
 }

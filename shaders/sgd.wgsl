@@ -20,10 +20,12 @@ fn main(
   if (halted()) { return; }
   let rate = hyper[0];
   let decay = hyper[2];
+  let p_offset = params.p_offset;
+  let g_offset = params.g_offset;
   let turn = walk(params.count, group.x, groups.x, lane);
   for (var i = turn.first; i < turn.end; i += turn.step) {
-    let at = params.p_offset + i;
-    let slope = g[params.g_offset + i] + decay * p[at];
+    let at = p_offset + i;
+    let slope = g[g_offset + i] + decay * p[at];
     p[at] -= rate * direction(i, slope);
   }
 }
