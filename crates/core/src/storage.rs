@@ -30,6 +30,11 @@ impl Storage {
         self.version.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Takes changes back that were noted and not made.
+    pub(crate) fn unbump(&self, changes: u64) {
+        self.version.fetch_sub(changes, Ordering::AcqRel);
+    }
+
     pub(crate) fn buf(&self) -> &Buf {
         &self.buf
     }

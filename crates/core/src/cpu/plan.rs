@@ -36,16 +36,22 @@ struct Output {
 
 /// Plans a step.
 pub(super) fn plan(cpu: &Cpu, trace: &Trace) -> Result<Box<dyn Plan>> {
-    let touched: Vec<Vec<usize>> = trace.calls.iter().map(|call| call.values().collect()).collect();
-    let kept: Vec<usize> = trace.outputs.iter().map(|place| place.value).collect();
+    let away = trace.given_away();
+    let outputs = || trace.outputs.iter().map(|place| place.value).zip(&away);
+    let given: Vec<usize> = outputs().filter(|(_, away)| **away).map(|(value, _)| value).collect();
+    let kept: Vec<usize> = outputs().filter(|(_, away)| !**away).map(|(value, _)| value).collect();
+    // What is given away has memory of its own at each run.
+    let own = |call: &crate::Call| call.values().filter(|value| !given.contains(value)).collect();
+    let touched: Vec<Vec<usize>> = trace.calls.iter().map(own).collect();
     let sharing = Sharing::new(&trace.values, &touched, &kept);
     let buffers = (sharing.bytes.iter())
         .map(|&bytes| cpu.alloc(bytes, Role::Activations))
         .collect::<Result<Vec<_>>>()?;
     let mut inputs = Vec::new();
     let mut bufs = Vec::with_capacity(trace.values.len());
-    for (value, buffer) in trace.values.iter().zip(&sharing.buffer_of) {
+    for (i, (value, buffer)) in trace.values.iter().zip(&sharing.buffer_of).enumerate() {
         bufs.push(match (&value.source, buffer) {
+            (Source::Temporary, _) if given.contains(&i) => Some(fresh(&cpu.memory, value.bytes)?),
             (Source::External(buf), _) => Some(buf.clone()),
             (Source::Input(_), _) => {
                 let buf = cpu.alloc(value.bytes, Role::Activations)?;
@@ -87,7 +93,7 @@ pub(super) fn plan(cpu: &Cpu, trace: &Trace) -> Result<Box<dyn Plan>> {
         bytes_moved: calls.iter().map(moved).sum(),
     };
     let views = views(&trace.outputs)?;
-    let places = trace.outputs.iter().zip(views).zip(trace.given_away());
+    let places = trace.outputs.iter().zip(views).zip(away);
     let outputs = places
         .map(|((place, view), given)| Output {
             view,

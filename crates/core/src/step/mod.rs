@@ -188,7 +188,7 @@ impl<F: Fn(&[Tensor]) -> Result<Vec<Tensor>>> Step<F> {
             no_grad(|| {
                 let contiguous = |y: &Tensor| {
                     self.device.same("step", y.device())?;
-                    y.detach().contiguous()?.view()
+                    ready(y)?.view()
                 };
                 outputs.iter().map(contiguous).collect()
             })
@@ -198,12 +198,15 @@ impl<F: Fn(&[Tensor]) -> Result<Vec<Tensor>>> Step<F> {
 
 impl<F> fmt::Debug for Step<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner).len();
-        write!(f, "Step({}, {plans} plans)", self.device.info().name)
+        let name = &self.device.info().name;
+        match self.plans.try_lock() {
+            Ok(plans) => write!(f, "Step({name}, {} plans)", plans.len()),
+            Err(_) => write!(f, "Step({name}, in use)"),
+        }
     }
 }
 
-/// An input as a plan takes it: contiguous, and starting at a whole word, since devices copy words.
+/// A tensor as plans take and give it: contiguous, and starting at a whole word, since devices copy words.
 fn ready(x: &Tensor) -> Result<Tensor> {
     let x = x.detach();
     if x.layout().is_contiguous() && (x.layout().offset * x.dtype().size()).is_multiple_of(4) {

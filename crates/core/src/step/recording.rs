@@ -15,7 +15,17 @@ struct Recording {
     trace: Trace,
     /// Numbers of external values, by the address of their memory, which the trace keeps alive.
     external: HashMap<usize, usize>,
-    changed: Vec<Arc<Storage>>,
+    /// External memory changed in place, and how often: its versions go up while the closure runs, so that backward
+    /// inside it is checked, and are put back at the end, since nothing has run.
+    changed: Vec<(Arc<Storage>, u64)>,
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        for (storage, changes) in &self.changed {
+            storage.unbump(*changes);
+        }
+    }
 }
 
 /// Memory that exists in a recording only.
@@ -63,7 +73,8 @@ pub(super) fn record(device: &Device, f: impl FnOnce() -> Result<Vec<View>>) -> 
             recording.trace.outputs.push(place);
         }
         let trace = std::mem::take(&mut recording.trace);
-        Ok(Recorded { trace, changed: std::mem::take(&mut recording.changed) })
+        let changed = recording.changed.iter().map(|(storage, _)| storage.clone()).collect();
+        Ok(Recorded { trace, changed })
     });
     drop(end);
     recorded.unwrap_or_else(|| Err(Error::internal("step", "the recording ended early")))
@@ -158,9 +169,12 @@ pub(crate) fn note(device: &Device, op: &Op, ins: &[View], outs: &[View]) -> Opt
 /// Notes that memory from outside is changed in place.
 pub(crate) fn note_change(storage: &Arc<Storage>) {
     with(|recording| {
-        let external = storage.buf().downcast::<Traced>().is_none();
-        if external && !recording.changed.iter().any(|known| known.id() == storage.id()) {
-            recording.changed.push(storage.clone());
+        if storage.buf().downcast::<Traced>().is_some() {
+            return;
+        }
+        match recording.changed.iter_mut().find(|(known, _)| known.id() == storage.id()) {
+            Some((_, changes)) => *changes += 1,
+            None => recording.changed.push((storage.clone(), 1)),
         }
     });
 }

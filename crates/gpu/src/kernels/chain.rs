@@ -102,7 +102,10 @@ fn text(links: &[Link], inputs: usize) -> Result<Text> {
 
 /// Whether such views fit one kernel.
 pub fn views_fit(ins: &[Layout], y: &Layout, links: &[Link]) -> bool {
-    let numbers = links.iter().filter(|link| matches!(link.op, Op::Scalar(_) | Op::Unary(_)));
+    let has_number = |link: &&Link| {
+        expression(&link.op).is_some_and(|(e, _)| e.function.contains("params.scalar"))
+    };
+    let numbers = links.iter().filter(has_number);
     ins.len() <= MAX_INPUTS
         && links.len() <= MAX_LINKS
         && numbers.count() <= MAX_NUMBERS

@@ -42,6 +42,8 @@ struct Checked {
 enum Indices {
     /// In the caller's own tensor, the step's input of this number, looked at like this.
     Input(usize, Layout, DType),
+    /// In the step's own copy of the input of this number, which it writes: copied out.
+    Written(usize, Layout, DType),
     /// In memory from outside the step.
     External(View),
     /// In the step's own memory, which the next run overwrites: copied out.
@@ -108,6 +110,9 @@ pub(crate) fn plan(gpu: &Gpu, trace: &Trace) -> Result<Box<dyn Plan>> {
             if let Some(watch) = launch.watch {
                 let place = &item.ins[watch.input];
                 let indices = match values[place.value].source {
+                    Source::Input(i) if memory.written.get(i) == Some(&true) => {
+                        Indices::Written(i, place.layout, place.dtype)
+                    }
                     Source::Input(i) => Indices::Input(i, place.layout, place.dtype),
                     Source::External(_) => Indices::External(memory.view(place)?),
                     Source::Temporary => Indices::Temporary(memory.view(place)?),
@@ -220,9 +225,14 @@ impl Plan for GpuPlan {
         }
         self.encode(&mut state)?;
         for (checked, to) in self.checked.iter().zip(&copied) {
-            if let (Indices::Temporary(from), Some(to)) = (&checked.indices, to) {
-                let bytes = (from.buf.bytes() as u64).next_multiple_of(4);
-                recorder.copy(&mut state, (raw("step", from)?, 0), (raw("step", to)?, 0), bytes);
+            let from = match &checked.indices {
+                Indices::Temporary(from) => raw("step", from)?,
+                Indices::Written(i, ..) => &raw_inputs[*i],
+                _ => continue,
+            };
+            if let Some(to) = to {
+                let bytes = (to.buf.bytes() as u64).next_multiple_of(4);
+                recorder.copy(&mut state, (from, 0), (raw("step", to)?, 0), bytes);
             }
         }
         for (from, to) in self.outputs.copies(choice, &given, &outputs) {
@@ -254,6 +264,11 @@ impl GpuPlan {
                 let own = self.recorder.alloc(view.buf.bytes(), Role::Scratch)?;
                 Ok(Some(View { buf: Buf::new(own, view.buf.bytes()), ..view.clone() }))
             }
+            Indices::Written(_, layout, dtype) => {
+                let bytes = layout.end() * dtype.size();
+                let buf = Buf::new(self.recorder.alloc(bytes, Role::Scratch)?, bytes);
+                Ok(Some(View { buf, layout: *layout, dtype: *dtype }))
+            }
             _ => Ok(None),
         };
         self.checked.iter().map(fresh).collect()
@@ -263,8 +278,8 @@ impl GpuPlan {
     fn number(&self, state: &mut State, inputs: &[View], copied: &[Option<View>]) {
         for (checked, copied) in self.checked.iter().zip(copied) {
             let index = match (&checked.indices, copied) {
-                (Indices::Temporary(_), Some(view)) => view.clone(),
-                (Indices::Input(i, layout, dtype), _) => {
+                (Indices::Temporary(_) | Indices::Written(..), Some(view)) => view.clone(),
+                (Indices::Input(i, layout, dtype) | Indices::Written(i, layout, dtype), _) => {
                     let Some(given) = inputs.get(*i) else { continue };
                     let layout = Layout { offset: layout.offset + given.layout.offset, ..*layout };
                     View { buf: given.buf.clone(), layout, dtype: *dtype }

@@ -128,14 +128,18 @@ impl Joined {
     /// Whether kernels for such an adapter can do it, and gain by it. All operands have rank 2 and the results are
     /// contiguous; `elements` are those of the result that is derived, or of the operand that is summed.
     pub fn fits(&self, a: &Layout, elements: usize, caps: &Caps) -> bool {
+        let lanes = match caps.force_matmul {
+            Some(forced) => matches!(forced, MatMulVariant::Lanes { .. }),
+            None => caps.software,
+        };
         // Software adapters save a launch, and lose that again by scalar loops where there is much to do.
-        if caps.software && elements > MOST_JOINED {
+        if lanes && elements > MOST_JOINED {
             return false;
         }
         let a = side(a);
         // Where A is read by fours, its rows must lie side by side.
-        let sums = caps.software && (a.row == 1 || !a.vec4);
-        (!self.row_sums || sums) && self.backward.is_none_or(|op| can_follow(op, caps.software))
+        let sums = lanes && (a.row == 1 || !a.vec4);
+        (!self.row_sums || sums) && self.backward.is_none_or(|op| can_follow(op, lanes))
     }
 }
 
@@ -205,8 +209,11 @@ fn launch(product: &Product, variant: MatMulVariant, to: Slot, caps: &Caps) -> R
     let parts = variant.parts();
     let (blocks_m, blocks_n) = (m.div_ceil(block_m as usize), n.div_ceil(block_n as usize));
     let lanes = matches!(variant, MatMulVariant::Lanes { .. });
+    if epilogue.row_sums.is_some() && !lanes {
+        return Err(Error::internal("matmul", "row sums beside a product that has none"));
+    }
     // Row sums are 32 rows a workgroup.
-    let sum_blocks = epilogue.row_sums.filter(|_| lanes).map_or(0, |_| m.div_ceil(32));
+    let sum_blocks = epilogue.row_sums.map_or(0, |_| m.div_ceil(32));
     let blocks = blocks_m * blocks_n * batches * parts + sum_blocks;
     let most = caps.max_groups as usize;
     let grid = [blocks.min(most), blocks.div_ceil(most)];
