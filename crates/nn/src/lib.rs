@@ -40,23 +40,29 @@
 //! ```
 
 mod activation;
+mod buffer;
 mod data;
 mod init;
 mod linear;
 mod metrics;
 mod mlp;
+mod mode;
 mod module;
 mod optim;
 mod parameter;
 mod sequential;
+mod state;
 
 pub use activation::Activation;
+pub use buffer::Buffer;
 pub use data::{Batches, Dataset, Idx};
 pub use init::Init;
 pub use linear::Linear;
 pub use metrics::{accuracy, count_correct};
 pub use mlp::{Mlp, MlpOptions};
+pub use mode::{eval, train, training};
 pub use module::{Layer, Module, Visitor};
 pub use optim::{Adam, AdamW, AdamWith, Optimizer, Sgd};
 pub use parameter::Parameter;
 pub use sequential::Sequential;
+pub use state::{Count, Real, State, StateEntry, StateVisitor};

@@ -1,6 +1,6 @@
 //! `Module`: a struct of layers whose parameters have names and one buffer.
 
-use crate::Parameter;
+use crate::{Buffer, Parameter, buffer::Part};
 use std::fmt;
 use wgrad_core::{Device, Error, FlatParameters, Result, Tensor};
 
@@ -17,7 +17,8 @@ pub trait Module {
     where
         Self: Sized,
     {
-        place(&Visitor::over(&self).found, device)?;
+        let visitor = Visitor::over(&self);
+        place(&visitor.parameters(), &visitor.buffers(), device)?;
         Ok(self)
     }
 
@@ -25,15 +26,20 @@ pub trait Module {
     /// model is on no device yet, or only a part of what shares its buffer.
     #[track_caller]
     fn parameters(&self) -> Result<FlatParameters> {
-        whole(&Visitor::over(self).found)
+        whole(&Visitor::over(self).parameters())
     }
 
     /// The parameters with their names, as PyTorch writes them (`layers.0.weight`), each one once.
     fn named_parameters(&self) -> Vec<(String, Parameter)> {
-        Visitor::over(self).found
+        Visitor::over(self).parameters()
     }
 
-    /// The names alone.
+    /// The buffers (running statistics and the like) with their names, each one once.
+    fn named_buffers(&self) -> Vec<(String, Buffer)> {
+        Visitor::over(self).buffers()
+    }
+
+    /// The names of the parameters alone.
     fn names(&self) -> Vec<String> {
         self.named_parameters().into_iter().map(|(name, _)| name).collect()
     }
@@ -52,10 +58,10 @@ pub trait Layer: Module {
     fn forward(&self, x: &Tensor) -> Result<Tensor>;
 }
 
-/// Walks over a module and gathers its parameters with their names.
+/// Walks over a module and gathers its parameters and buffers with their names.
 pub struct Visitor {
     path: String,
-    found: Vec<(String, Parameter)>,
+    found: Vec<(String, Part)>,
 }
 
 impl Visitor {
@@ -74,16 +80,32 @@ impl Visitor {
         self.path.truncate(length);
     }
 
-    fn parameter(&mut self, parameter: &Parameter) {
+    fn found(&mut self, part: Part) {
         // A parameter two layers share has the name under which it is met first.
-        if !self.found.iter().any(|(_, known)| known.same(parameter)) {
-            self.found.push((self.path.clone(), parameter.clone()));
+        if !self.found.iter().any(|(_, known)| known.same(&part)) {
+            self.found.push((self.path.clone(), part));
         }
+    }
+
+    fn parameters(&self) -> Vec<(String, Parameter)> {
+        let pick = |(name, part): &(String, Part)| match part {
+            Part::Parameter(parameter) => Some((name.clone(), parameter.clone())),
+            Part::Buffer(_) => None,
+        };
+        self.found.iter().filter_map(pick).collect()
+    }
+
+    fn buffers(&self) -> Vec<(String, Buffer)> {
+        let pick = |(name, part): &(String, Part)| match part {
+            Part::Buffer(buffer) => Some((name.clone(), buffer.clone())),
+            Part::Parameter(_) => None,
+        };
+        self.found.iter().filter_map(pick).collect()
     }
 }
 
-/// Implements [`Module`] for a struct of modules and [`Parameter`]s: name the fields that have
-/// parameters. Lists (`Vec`, arrays), `Option` and `Box` of modules are modules too.
+/// Implements [`Module`] for a struct of modules, [`Parameter`]s and [`Buffer`]s: name the fields that have
+/// any of them. Lists (`Vec`, arrays), `Option` and `Box` of modules are modules too.
 ///
 /// ```
 /// use wgrad_core::Device;
@@ -116,7 +138,13 @@ macro_rules! module {
 
 impl Module for Parameter {
     fn visit(&self, v: &mut Visitor) {
-        v.parameter(self);
+        v.found(Part::Parameter(self.clone()));
+    }
+}
+
+impl Module for Buffer {
+    fn visit(&self, v: &mut Visitor) {
+        v.found(Part::Buffer(self.clone()));
     }
 }
 
@@ -154,15 +182,20 @@ impl<M: Module + ?Sized> Module for Box<M> {
     }
 }
 
-/// Lays out described parameters in one buffer.
+/// Lays out described parameters in one buffer, and gives buffers their memory.
 #[track_caller]
-fn place(found: &[(String, Parameter)], device: &Device) -> Result<()> {
-    if let Some((name, _)) = found.iter().find(|(_, p)| p.flat().is_some()) {
+fn place(
+    found: &[(String, Parameter)],
+    buffers: &[(String, Buffer)],
+    device: &Device,
+) -> Result<()> {
+    let placed = found.iter().find(|(_, p)| p.flat().is_some()).map(|(name, _)| name);
+    if let Some(name) =
+        placed.or_else(|| buffers.iter().find(|(_, b)| b.is_placed()).map(|(name, _)| name))
+    {
         return Err(Error::argument(
             "module",
-            format!(
-                "the parameter {name} is on a device already; build a new model for another one"
-            ),
+            format!("{name} is on a device already; build a new model for another one"),
         ));
     }
     let specs: Vec<(&str, &[usize], Vec<f32>)> =
@@ -174,6 +207,14 @@ fn place(found: &[(String, Parameter)], device: &Device) -> Result<()> {
             return Err(Error::argument(
                 "module",
                 format!("the parameter {name} was put on a device by another thread meanwhile"),
+            ));
+        }
+    }
+    for (name, buffer) in buffers {
+        if !buffer.place(device)? {
+            return Err(Error::argument(
+                "module",
+                format!("the buffer {name} was put on a device by another thread meanwhile"),
             ));
         }
     }

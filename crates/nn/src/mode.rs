@@ -1,0 +1,50 @@
+//! Training or evaluation, for layers that do something else in each.
+
+use std::cell::Cell;
+use wgrad_core::no_grad;
+
+thread_local! {
+    static TRAINING: Cell<bool> = const { Cell::new(true) };
+}
+
+/// Whether layers are to do what they do in training (drop values at random, take statistics from the
+/// batch): true outside of [`eval`].
+pub fn training() -> bool {
+    TRAINING.get()
+}
+
+/// Runs `f` in evaluation: dropout passes everything, batch norm uses its running statistics, and nothing
+/// is noted for backward. It holds for this thread and ends with `f`, also within a recorded step's closure.
+///
+/// ```
+/// use wgrad_core::{Device, Tensor};
+/// use wgrad_nn::{Layer, Mlp, eval, training};
+/// let cpu = Device::cpu();
+/// let model = Mlp::new(&[4, 2], &cpu)?;
+/// let y = eval(|| {
+///     assert!(!training());
+///     model.forward(&Tensor::ones([1, 4], &cpu)?)
+/// })?;
+/// assert!(training() && !y.requires_grad());
+/// # Ok::<(), wgrad_core::Error>(())
+/// ```
+pub fn eval<T>(f: impl FnOnce() -> T) -> T {
+    no_grad(|| within(false, f))
+}
+
+/// Runs `f` as in training although an [`eval`] around it says otherwise: for dropout at inference.
+/// Gradients stay as they were.
+pub fn train<T>(f: impl FnOnce() -> T) -> T {
+    within(true, f)
+}
+
+fn within<T>(training: bool, f: impl FnOnce() -> T) -> T {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            TRAINING.set(self.0);
+        }
+    }
+    let _restore = Restore(TRAINING.replace(training));
+    f()
+}
