@@ -6,6 +6,7 @@ use crate::{
     no_grad,
     ops::{copy::Copy, reduce::Reduce},
     parameters::{FlatGradients, Slot},
+    recompute::{self, Block},
 };
 use std::{
     cell::OnceCell,
@@ -217,7 +218,7 @@ fn walk(root: &Tensor, cotangent: Option<&Tensor>) -> Result<Gradients> {
             (Some(cotangent), _) => walk.arrive(edge, cotangent.detach())?,
             (None, Kind::Leaf { .. }) => walk.arrive(edge, Tensor::full_like(root, 1.0)?)?,
             // Most losses know their gradient and need no 1 to multiply it by: it is made on demand.
-            (None, Kind::Apply(_)) => {
+            (None, Kind::Apply(_) | Kind::Block(_)) => {
                 let unit = Some(root.detach());
                 let arrived = Arrived { node: edge.node.clone(), cotangents: Vec::new(), unit };
                 walk.open.insert(edge.node.id, arrived);
@@ -247,6 +248,7 @@ impl Walk {
                 let Some(Some(gradient)) = arrived.cotangents.first() else { return Ok(()) };
                 return self.keep(arrived.node.id, slot.as_ref(), gradient);
             }
+            Kind::Block(block) => return self.again(block, arrived),
             Kind::Apply(apply) => apply,
         };
         if arrived.unit.is_none() && arrived.cotangents.first().is_none_or(Option::is_none) {
@@ -269,6 +271,21 @@ impl Walk {
             }
         }
         Ok(())
+    }
+
+    /// Runs a block's operations again and goes on through the graph that gives: its nodes are newer than all
+    /// that are open, so they come next.
+    fn again(&mut self, block: &Block, arrived: &Arrived) -> Result<()> {
+        let cotangent = match (&arrived.unit, arrived.cotangents.first()) {
+            (Some(loss), _) => Tensor::full_like(loss, 1.0)?,
+            (None, Some(Some(cotangent))) => cotangent.clone(),
+            (None, _) => return Ok(()),
+        };
+        let y = recompute::again(block)?;
+        match y.edge() {
+            Some(edge) => self.arrive(edge, cotangent),
+            None => Err(Error::internal("recompute", "a block without gradient when run again")),
+        }
     }
 
     /// For inputs that are parameters in a flat buffer and have no gradient yet: where it may be written.

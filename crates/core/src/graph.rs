@@ -1,6 +1,11 @@
 //! The gradient graph: nodes are data (operation, inputs, saved values), never closures.
 
-use crate::{Error, Meta, Op, Result, Tensor, parameters::Slot, storage::next_id};
+use crate::{
+    Error, Meta, Op, Result, Tensor,
+    parameters::Slot,
+    recompute::{self, Block},
+    storage::next_id,
+};
 use std::{cell::Cell, panic::Location, sync::Arc};
 
 /// Where a tensor comes from: which output of which node.
@@ -23,6 +28,8 @@ pub(crate) enum Kind {
     Leaf { slot: Option<Slot> },
     /// An operation.
     Apply(Box<Apply>),
+    /// Operations that backward runs again.
+    Block(Box<Block>),
 }
 
 pub(crate) struct Apply {
@@ -41,7 +48,7 @@ pub(crate) struct Saved {
 }
 
 impl Saved {
-    fn new(tensor: &Tensor) -> Option<Saved> {
+    pub fn new(tensor: &Tensor) -> Option<Saved> {
         let version = tensor.storage().ok()?.version();
         Some(Saved { tensor: tensor.detach(), version })
     }
@@ -69,6 +76,17 @@ impl Node {
 
     /// Attaches the outputs of an operation to the graph, if gradients are on and any input has one.
     pub fn record(
+        op: &Op,
+        ins: &[&Tensor],
+        outs: Vec<Tensor>,
+        at: &'static Location<'static>,
+    ) -> Vec<Tensor> {
+        let outs = Node::attach(op, ins, outs, at);
+        recompute::note(op, ins, &outs, at);
+        outs
+    }
+
+    fn attach(
         op: &Op,
         ins: &[&Tensor],
         outs: Vec<Tensor>,
@@ -112,10 +130,12 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         let mut open = Vec::new();
-        let take = |kind: &mut Kind, open: &mut Vec<Arc<Node>>| {
-            if let Kind::Apply(apply) = kind {
+        let take = |kind: &mut Kind, open: &mut Vec<Arc<Node>>| match kind {
+            Kind::Leaf { .. } => {}
+            Kind::Apply(apply) => {
                 open.extend(apply.inputs.drain(..).flatten().map(|edge| edge.node));
             }
+            Kind::Block(block) => open.extend(block.take_edges().map(|edge| edge.node)),
         };
         take(&mut self.kind, &mut open);
         while let Some(node) = open.pop() {
@@ -145,20 +165,25 @@ pub(crate) fn grad_enabled() -> bool {
 /// # Ok::<(), wgrad_core::Error>(())
 /// ```
 pub fn no_grad<T>(f: impl FnOnce() -> T) -> T {
+    with_grad(false, f)
+}
+
+/// Runs `f` with operations noted for backward, or not.
+pub(crate) fn with_grad<T>(on: bool, f: impl FnOnce() -> T) -> T {
     struct Restore(bool);
     impl Drop for Restore {
         fn drop(&mut self) {
             GRAD.set(self.0);
         }
     }
-    let _restore = Restore(GRAD.replace(false));
+    let _restore = Restore(GRAD.replace(on));
     f()
 }
 
 impl Tensor {
     /// Whether an operation in a gradient graph made this tensor.
     pub(crate) fn is_computed(&self) -> bool {
-        self.edge().is_some_and(|edge| matches!(edge.node.kind, Kind::Apply(_)))
+        self.edge().is_some_and(|edge| !matches!(edge.node.kind, Kind::Leaf { .. }))
     }
 
     /// This tensor as a leaf: the end of a gradient graph, with its own gradient after backward.

@@ -320,6 +320,7 @@ impl Tensor {
         let outs: Vec<Tensor> = outs.iter().map(|x| (*x).clone()).collect();
         crate::backend::set_caller(Location::caller());
         Tensor::execute(&op, ins, &outs).map_err(|e| e.at(at))?;
+        crate::recompute::note_change(&op, &outs);
         for out in &outs {
             let storage = out.storage()?;
             storage.bump();
