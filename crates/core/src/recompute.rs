@@ -56,13 +56,16 @@ enum Ref {
     },
 }
 
+/// A node's id, and which of its outputs.
+type NodeOutput = (u64, usize);
+
 /// What a block has done so far.
 #[derive(Default)]
 struct Tape {
     entries: Vec<Entry>,
     outside: Vec<(Option<Saved>, Option<Edge>)>,
     /// Known values from outside: storage, layout and node.
-    known: HashMap<(u64, Layout, Option<(u64, usize)>), usize>,
+    known: HashMap<(u64, Layout, Option<NodeOutput>), usize>,
     /// Entries by the node they made.
     nodes: HashMap<u64, usize>,
     /// Entry and output by the storage they wrote or looked at.
