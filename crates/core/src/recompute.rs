@@ -37,8 +37,8 @@ struct Entry {
     ins: Vec<Ref>,
     /// Where it runs, if it has no operand to tell.
     device: Option<Device>,
-    /// For another look at the same memory: the layout.
-    look: Option<Layout>,
+    /// For other looks at the same memory: the layouts.
+    looks: Vec<Layout>,
     /// Whether it was noted in the gradient graph.
     grad: bool,
     at: &'static Location<'static>,
@@ -133,22 +133,24 @@ pub(crate) fn note(op: &Op, ins: &[&Tensor], outs: &[Tensor], at: &'static Locat
         let Some(tape) = tape else { return };
         let refs = ins.iter().map(|x| tape.refer(x)).collect();
         let storage = |x: &Tensor| x.storage().ok().map(|storage| storage.id());
-        let look = match (ins, outs) {
-            ([x], [y]) if storage(x).is_some() && storage(x) == storage(y) => Some(*y.layout()),
-            _ => None,
+        let looks: Vec<Layout> = match ins {
+            [x] if outs.iter().all(|y| storage(y).is_some() && storage(y) == storage(x)) => {
+                outs.iter().map(|y| *y.layout()).collect()
+            }
+            _ => Vec::new(),
         };
         let number = tape.entries.len();
         for (output, y) in outs.iter().enumerate() {
             if let Some(edge) = y.edge() {
                 tape.nodes.insert(edge.node.id, number);
             }
-            if let Some(id) = storage(y).filter(|_| look.is_none()) {
+            if let Some(id) = storage(y).filter(|_| looks.is_empty()) {
                 tape.made.insert(id, (number, output));
             }
         }
         let grad = outs.iter().any(|y| y.edge().is_some());
         let device = outs.first().filter(|_| ins.is_empty()).map(|y| y.device().clone());
-        tape.entries.push(Entry { number, op: op.clone(), ins: refs, device, look, grad, at });
+        tape.entries.push(Entry { number, op: op.clone(), ins: refs, device, looks, grad, at });
     });
 }
 
@@ -239,13 +241,13 @@ impl Block {
             let ins = entry.ins.iter().map(|x| self.value(x, &made)).collect::<Result<Vec<_>>>()?;
             let ins: Vec<&Tensor> = ins.iter().collect();
             let device = entry.device.as_ref().or(ins.first().map(|x| x.device()));
-            let run = || match (entry.look, ins.first(), device) {
-                (Some(layout), Some(x), _) => {
-                    let y = vec![x.with_layout(layout)];
-                    Ok(Node::record(&entry.op, &ins, y, entry.at))
+            let run = || match (ins.first(), device) {
+                (Some(x), _) if !entry.looks.is_empty() => {
+                    let looks = entry.looks.iter().map(|&layout| x.with_layout(layout)).collect();
+                    Ok(Node::record(&entry.op, &ins, looks, entry.at))
                 }
-                (_, _, Some(device)) => Tensor::run_into(&entry.op, &ins, device, None, entry.at),
-                (_, _, None) => Err(Error::internal("recompute", "an operation on no device")),
+                (_, Some(device)) => Tensor::run_into(&entry.op, &ins, device, None, entry.at),
+                (_, None) => Err(Error::internal("recompute", "an operation on no device")),
             };
             let outs = if entry.grad { run()? } else { no_grad(run)? };
             made.insert(entry.number, outs);
