@@ -50,6 +50,7 @@ mod mode;
 mod module;
 mod optim;
 mod parameter;
+mod save;
 mod sequential;
 mod state;
 
@@ -64,5 +65,6 @@ pub use mode::{eval, train, training};
 pub use module::{Layer, Module, Visitor};
 pub use optim::{Adam, AdamW, AdamWith, Optimizer, Sgd};
 pub use parameter::Parameter;
+pub use save::{Checkpoint, Checkpoints, LoadWeights, Loaded, Resumed, load_weights, save_weights};
 pub use sequential::Sequential;
 pub use state::{Count, Real, State, StateEntry, StateVisitor};
