@@ -1,8 +1,8 @@
 //! A device: a backend with an identity, and its stream of random numbers.
 
 use crate::{
-    Backend, Buf, DType, DeviceInfo, Error, Layout, MemoryReport, Op, Pending, Result, Role, Shape,
-    View, cpu, step::recording,
+    Backend, Buf, DType, DeviceInfo, Error, Layout, MemoryReport, Op, Pending, READ_TIMEOUT,
+    Result, Role, Shape, View, cpu, step::recording,
 };
 use std::{
     fmt,
@@ -107,6 +107,41 @@ impl Device {
     pub fn seed(&self, seed: u64) -> Result<()> {
         self.with_random(|device, state| {
             device.upload("seed", state, 0, bytemuck::cast_slice(&seed_state(seed)))
+        })
+    }
+
+    /// Where this device's stream of random numbers stands: seed (low and high word) and counter. What
+    /// [`set_random_state`](Device::set_random_state) is given to go on from here. Waits for the device.
+    ///
+    /// ```
+    /// # use wgrad_core::{Device, Tensor};
+    /// let cpu = Device::cpu();
+    /// cpu.seed(3)?;
+    /// let state = cpu.random_state()?;
+    /// let first = Tensor::uniform([4], 0.0, 1.0, &cpu)?.to_vec::<f32>()?;
+    /// cpu.set_random_state(state)?;
+    /// assert_eq!(Tensor::uniform([4], 0.0, 1.0, &cpu)?.to_vec::<f32>()?, first);
+    /// # Ok::<(), wgrad_core::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn random_state(&self) -> Result<[u32; 4]> {
+        let at = std::panic::Location::caller();
+        let bytes = self
+            .with_random(|device, state| device.download("random_state", state, 0..16))
+            .and_then(|pending| pending.wait(READ_TIMEOUT))
+            .map_err(|e| e.at(at))?;
+        match bytemuck::allocation::pod_collect_to_vec::<u8, u32>(&bytes)[..] {
+            [a, b, c, d] => Ok([a, b, c, d]),
+            _ => Err(Error::internal("random_state", format!("{} bytes read", bytes.len()))),
+        }
+    }
+
+    /// Puts this device's stream of random numbers where another run left it
+    /// ([`random_state`](Device::random_state)).
+    #[track_caller]
+    pub fn set_random_state(&self, state: [u32; 4]) -> Result<()> {
+        self.with_random(|device, to| {
+            device.upload("set_random_state", to, 0, bytemuck::cast_slice(&state))
         })
     }
 

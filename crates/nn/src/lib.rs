@@ -51,6 +51,7 @@ mod module;
 mod optim;
 mod parameter;
 mod residual;
+mod save;
 mod sequential;
 mod state;
 
@@ -66,5 +67,6 @@ pub use module::{Layer, Module, Visitor};
 pub use optim::{Adam, AdamW, AdamWith, Optimizer, Sgd};
 pub use parameter::Parameter;
 pub use residual::{Recomputed, Residual};
+pub use save::{Checkpoint, Checkpoints, LoadWeights, Loaded, Resumed, load_weights, save_weights};
 pub use sequential::Sequential;
 pub use state::{Count, Real, State, StateEntry, StateVisitor};

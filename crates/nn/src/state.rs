@@ -80,6 +80,8 @@ pub enum StateEntry {
     Count(Count),
     /// A number.
     Real(Real),
+    /// A number that is not restored: it must be the same here as where the state was saved.
+    Setting(u64),
 }
 
 /// Gathers the pieces of a state with their names.
@@ -118,6 +120,11 @@ impl StateVisitor {
     /// A number.
     pub fn real(&mut self, name: impl fmt::Display, real: &Real) {
         self.push(name, StateEntry::Real(real.clone()));
+    }
+
+    /// A setting that must be the same when the state is restored: a batch size, a seed.
+    pub fn setting(&mut self, name: impl fmt::Display, value: u64) {
+        self.push(name, StateEntry::Setting(value));
     }
 
     fn push(&mut self, name: impl fmt::Display, entry: StateEntry) {

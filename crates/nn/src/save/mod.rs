@@ -1,0 +1,53 @@
+//! Saving and loading: weights, and the whole state of a training run.
+
+mod checkpoint;
+mod entries;
+mod folder;
+mod header;
+mod replace;
+#[cfg(test)]
+mod tests;
+mod weights;
+
+pub use checkpoint::Checkpoint;
+pub use entries::Loaded;
+pub use folder::{Checkpoints, Resumed};
+pub use weights::{LoadWeights, load_weights, save_weights};
+
+use std::{fmt, io};
+use wgrad_core::{Error, ErrorKind};
+
+/// An error of the system about a file.
+#[track_caller]
+fn failed(op: &'static str, file: &str, error: &io::Error) -> Error {
+    let kind = match error.kind() {
+        io::ErrorKind::UnexpectedEof => ErrorKind::Format,
+        io::ErrorKind::OutOfMemory => ErrorKind::Memory,
+        _ => ErrorKind::Io,
+    };
+    Error::new(kind, op, format!("{file}: {error}"))
+}
+
+/// Characters of a name or of another library's message that errors show.
+const MOST_SHOWN: usize = 160;
+
+/// A name from a file as errors print it: in quotes, with escapes, and not without end.
+fn shown(name: &str) -> String {
+    match name.char_indices().nth(MOST_SHOWN) {
+        None => format!("{name:?}"),
+        Some((at, _)) => format!("{:?}.. ({} bytes)", name.get(..at).unwrap_or(""), name.len()),
+    }
+}
+
+/// A message that may quote a file, without its control characters.
+fn printable(message: impl fmt::Display) -> String {
+    let text = message.to_string();
+    text.chars()
+        .take(2 * MOST_SHOWN)
+        .flat_map(|c| {
+            if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
+                .chars()
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
