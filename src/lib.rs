@@ -17,6 +17,9 @@ pub use wgrad_core::{
     DType, Device, DeviceInfo, DeviceKind, Element, Error, ErrorKind, FlatParameters, Gradients,
     Layout, MemoryReport, Operand, PlanReport, READ_TIMEOUT, Read, Result, Role, Shape, Step,
     Tensor, no_grad, ops::linear::FusedActivation, philox, recompute,
+    AttentionOptions, DType, Device, DeviceInfo, DeviceKind, Element, Error, ErrorKind,
+    FlatParameters, Gradients, Layout, MemoryReport, Operand, PlanReport, READ_TIMEOUT, Read,
+    Result, Role, Shape, Step, Tensor, no_grad, ops::linear::FusedActivation, philox,
 };
 pub use wgrad_nn as nn;
 
@@ -26,12 +29,13 @@ pub use wgrad_gpu::{AdapterChoice, AdapterSummary, Roofline, adapters, gpu, open
 /// What most programs need.
 pub mod prelude {
     pub use crate::{
-        DType, Device, DeviceKind, Element, Error, ErrorKind, Gradients, Result, Step, Tensor,
-        no_grad,
+        AttentionOptions, DType, Device, DeviceKind, Element, Error, ErrorKind, Gradients, Result,
+        Step, Tensor, no_grad,
     };
     pub use wgrad_nn::{
-        Activation, Adam, AdamW, Batches, Dataset, Idx, Init, Layer, Linear, Mlp, MlpOptions,
-        Module, Optimizer, Sequential, Sgd, Visitor, accuracy, count_correct, module,
+        Activation, Adam, AdamW, Batches, Dataset, Embedding, Gru, Idx, Init, Layer, Linear, Lstm,
+        Mlp, MlpOptions, Module, MultiHeadAttention, Optimizer, Positions, Sequential, Sgd,
+        TransformerBlock, Visitor, accuracy, count_correct, module,
     };
 }
 

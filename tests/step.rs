@@ -122,6 +122,59 @@ const FACTS: &[Fact] = &[
             near("chain", &read(got).unwrap(), &read(&want).unwrap());
         }
     }),
+    ("attention_and_recurrence_recorded", |d| {
+        // Ids to vectors, a causal block and a recurrent layer, to logits: as a small language model.
+        struct Net(Embedding, Positions, TransformerBlock, Lstm, Linear);
+        impl Module for Net {
+            fn visit(&self, v: &mut Visitor) {
+                v.field("a", &self.0);
+                v.field("b", &self.1);
+                v.field("c", &self.2);
+                v.field("d", &self.3);
+                v.field("e", &self.4);
+            }
+        }
+        let train = |recorded: bool| -> Vec<Vec<f64>> {
+            let mut init = Init::new(3);
+            let net = Net(
+                Embedding::with_padding(11, 8, 0, &mut init).unwrap(),
+                Positions::learned(6, 8, &mut init).unwrap(),
+                TransformerBlock::new(8, 2, 16, &mut init).unwrap().causal(),
+                Lstm::new(8, 8, 1, &mut init).unwrap().batch_first(),
+                Linear::new(8, 11, &mut init).unwrap(),
+            );
+            let net = net.on(d).unwrap();
+            let sgd = Sgd::new(&net, 0.1).unwrap();
+            let work = |ids: &[Tensor]| {
+                let x = net.1.forward(&net.0.forward(&ids[0])?)?;
+                let logits = net.4.forward(&net.3.forward(&net.2.forward(&x)?)?)?;
+                let loss = logits.cross_entropy(&ids[1])?;
+                sgd.step(&loss.backward()?)?;
+                Ok(vec![loss])
+            };
+            let step = Step::new(d, work);
+            let mut seen = Vec::new();
+            for i in 0..4 {
+                let ids = |shift: usize| -> Tensor {
+                    let ids: Vec<i32> =
+                        (0..18).map(|k| ((k * 7 + i + shift) % 11) as i32).collect();
+                    Tensor::from_vec(ids, [3, 6], d).unwrap()
+                };
+                let (x, next) = (ids(0), ids(1));
+                let loss = match recorded {
+                    true => step.run(&[&x, &next]).unwrap(),
+                    false => work(&[x, next]).unwrap(),
+                };
+                seen.push(read(&loss[0]).unwrap());
+            }
+            assert!(seen[3][0] < seen[0][0], "{seen:?}");
+            seen.push(read(net.parameters().unwrap().values()).unwrap());
+            seen
+        };
+        for (recorded, eager) in train(true).iter().zip(train(false)) {
+            near("optimizer_steps", recorded, &eager);
+        }
+    }),
     ("results_are_the_callers_own", |d| {
         let count = Tensor::zeros([3], d).unwrap();
         let step = Step::new(d, |_| {

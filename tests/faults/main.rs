@@ -8,6 +8,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod attention;
 mod environment;
 mod indices;
 mod lifetime;
@@ -61,7 +62,8 @@ fn main() -> ExitCode {
         return code;
     }
     runner::main(|suite| {
-        for (name, fault) in [shapes::ROWS, numbers::ROWS, indices::ROWS, order::ROWS].concat() {
+        let all = [shapes::ROWS, numbers::ROWS, indices::ROWS, order::ROWS, attention::ROWS];
+        for (name, fault) in all.concat() {
             suite.cpu(format!("{name}::cpu"), move || {
                 fault(&Device::cpu());
                 Ok(())

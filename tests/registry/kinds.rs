@@ -14,6 +14,7 @@ use wgrad_core::{
         cross_entropy::CrossEntropy,
         gather::{Gather, ScatterRows},
         linear::{FusedActivation, Linear},
+        masked_softmax::{MaskedSoftmax, MaskedSoftmaxBackward},
         matmul::MatMul,
         optimizer::{Adam, Sgd},
         pad::Pad,
@@ -50,6 +51,8 @@ pub fn kind(op: &Op) -> Kind {
         Op::Linear(op) => ("Linear", format!(" {} {:?}", op.bias, op.activation)),
         Op::Softmax(_) => ("Softmax", String::new()),
         Op::SoftmaxBackward(_) => ("SoftmaxBackward", String::new()),
+        Op::MaskedSoftmax(op) => ("MaskedSoftmax", format!(" {}", op.causal)),
+        Op::MaskedSoftmaxBackward(_) => ("MaskedSoftmaxBackward", String::new()),
         Op::CrossEntropy(op) => {
             ("CrossEntropy", format!(" {} {}", op.smoothing > 0.0, op.gradient))
         }
@@ -80,6 +83,7 @@ pub fn all() -> Vec<Op> {
         MatMul.into(),
         Gather.into(),
         ScatterRows { rows: 1 }.into(),
+        MaskedSoftmaxBackward { scale: 1.0 }.into(),
         Copy.into(),
         Assign.into(),
         Concat { axis: 0 }.into(),
@@ -118,6 +122,7 @@ pub fn all() -> Vec<Op> {
         all.push(ArgReduce { max: yes, axes: 1 }.into());
         all.push(Softmax { axis: 0, log: yes }.into());
         all.push(SoftmaxBackward { axis: 0, log: yes }.into());
+        all.push(MaskedSoftmax { causal: yes, scale: 1.0 }.into());
         all.push(Adam { decoupled: yes }.into());
         all.push(Linear { bias: yes, activation: None }.into());
         all.push(Linear { bias: yes, activation: Some(FusedActivation::Relu) }.into());

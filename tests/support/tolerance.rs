@@ -38,6 +38,8 @@ const TABLE: &[(&str, Rule, &str)] = &[
     ("matmul",     Rule::Product { also: 0.0 }, "products summed in order of k"),
     ("linear",     Rule::Product { also: 4e-7 }, "matmul, a bias, and an activation that does not stretch"),
     ("softmax",    Rule::Close { rtol: 1e-5, atol: 2.3e-6 }, "tiny probabilities: (3 + 3d) u for distance d"),
+    ("masked_softmax", Rule::Close { rtol: 1e-5, atol: 2.3e-6 }, "as softmax"),
+    ("attention",  Rule::Close { rtol: 1e-5, atol: 4.6e-6 }, "scores of size 1 shift weights by a product's error; then a mean of values of size 1"),
     ("log_softmax", Rule::Close { rtol: 1e-6, atol: 4e-6 }, "log of a sum, and 1 ulp of the result"),
     ("cross_entropy", Rule::Close { rtol: 1e-6, atol: 4e-6 }, "as log_softmax"),
     ("uniform",    Rule::Close { rtol: 2.4e-7, atol: 7e-7 }, "low + (high - low) u, of size 3: two roundings or one"),

@@ -4,7 +4,7 @@ use crate::{
     Error, Meta, Op, Result, Tensor,
     graph::{Apply, Edge, Kind, Node},
     no_grad,
-    ops::{copy::Copy, reduce::Reduce},
+    ops::{copy::Copy, reduce::Reduce, view::ViewOp},
     parameters::{FlatGradients, Slot},
     recompute::{self, Block},
 };
@@ -42,6 +42,11 @@ impl Grad<'_> {
             .first()
             .and_then(Option::as_ref)
             .ok_or_else(|| Error::internal(self.apply.op.name(), "no cotangent for this output"))
+    }
+
+    /// The cotangents of all outputs that have one.
+    pub fn cotangents(&self) -> &[Option<Tensor>] {
+        self.cotangents
     }
 
     /// Whether the cotangent is the 1 that backward starts from.
@@ -217,6 +222,9 @@ fn walk(root: &Tensor, cotangent: Option<&Tensor>) -> Result<Gradients> {
         match (cotangent, &edge.node.kind) {
             (Some(cotangent), _) => walk.arrive(edge, cotangent.detach())?,
             (None, Kind::Leaf { .. }) => walk.arrive(edge, Tensor::full_like(root, 1.0)?)?,
+            (None, Kind::Apply(apply)) if each_output_counts(&apply.op) => {
+                walk.arrive(edge, Tensor::full_like(root, 1.0)?)?;
+            }
             // Most losses know their gradient and need no 1 to multiply it by: it is made on demand.
             (None, Kind::Apply(_) | Kind::Block(_)) => {
                 let unit = Some(root.detach());
@@ -235,6 +243,11 @@ fn walk(root: &Tensor, cotangent: Option<&Tensor>) -> Result<Gradients> {
     })
 }
 
+/// Whether gradients come through every output, and not through the first alone.
+fn each_output_counts(op: &Op) -> bool {
+    matches!(op, Op::ViewOp(ViewOp::Split { .. }))
+}
+
 struct Walk {
     /// Nodes with cotangents, by id: the largest is next.
     open: BTreeMap<u64, Arrived>,
@@ -251,7 +264,8 @@ impl Walk {
             Kind::Block(block) => return self.again(block, arrived),
             Kind::Apply(apply) => apply,
         };
-        if arrived.unit.is_none() && arrived.cotangents.first().is_none_or(Option::is_none) {
+        let first = arrived.cotangents.first().is_some_and(Option::is_some);
+        if arrived.unit.is_none() && !first && !each_output_counts(&apply.op) {
             return Ok(()); // only side outputs, such as a loss's own gradient, were used
         }
         let targets = self.targets(apply)?;

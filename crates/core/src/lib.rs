@@ -31,6 +31,7 @@ pub use error::{Error, ErrorKind, Result, bad_index};
 pub use graph::no_grad;
 pub use layout::{Layout, collapse_together};
 pub use op::{Meta, Op};
+pub use ops::attention::AttentionOptions;
 pub use ops::operators::Operand;
 pub use parameters::FlatParameters;
 pub use recompute::recompute;

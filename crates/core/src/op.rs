@@ -14,6 +14,7 @@ use crate::{
         cross_entropy::CrossEntropy,
         gather::{Gather, ScatterRows},
         linear::Linear,
+        masked_softmax::{MaskedSoftmax, MaskedSoftmaxBackward},
         matmul::MatMul,
         optimizer::{Adam, Sgd},
         pad::Pad,
@@ -126,6 +127,10 @@ families! {
     Softmax,
     /// Backward of softmax.
     SoftmaxBackward,
+    /// Softmax over what is seen.
+    MaskedSoftmax,
+    /// Backward of it.
+    MaskedSoftmaxBackward,
     /// Cross-entropy from logits, with its gradient.
     CrossEntropy,
     /// Rows of a table by index.

@@ -8,8 +8,8 @@ mod support;
 use half::f16;
 use support::*;
 use wgrad_core::{
-    DType, Device, ErrorKind, FlatParameters, Layout, MAX_RANK, Meta, Op, Role, Shape, Tensor,
-    View, no_grad,
+    AttentionOptions, DType, Device, ErrorKind, FlatParameters, Layout, MAX_RANK, Meta, Op, Role,
+    Shape, Tensor, View, no_grad,
     ops::{
         arg_reduce::ArgReduce,
         assign::Assign,
@@ -22,6 +22,7 @@ use wgrad_core::{
         cross_entropy::CrossEntropy,
         gather::{Gather, ScatterRows},
         linear::{FusedActivation, Linear},
+        masked_softmax::{MaskedSoftmax, MaskedSoftmaxBackward},
         matmul::MatMul,
         pad::Pad,
         random::{Distribution, Random},
@@ -442,6 +443,86 @@ fn softmax_by_hand() {
 }
 
 #[test]
+fn masked_softmax_by_hand() {
+    let (ln2, ln3) = (2f64.ln(), 3f64.ln());
+    for dtype in FLOATS {
+        // Twice the numbers: weights 1, 4, 9 where they are seen.
+        let x = tensor(dtype, &[0.0, ln2, ln3, 0.0, ln2, ln3], &[2, 3]).requiring_grad();
+        let y = x.masked_softmax(Some(&condition()), false, 2.0).unwrap();
+        assert_close(&values(&y), &[0.1, 0.0, 0.9, 0.1, 0.0, 0.9], SOFTMAX.of(dtype));
+        // dy picks one element: dx = scale p (onehot - p_j).
+        let dy = tensor(dtype, &[0.0, 7.0, 1.0, 0.0, 0.0, 0.0], &[2, 3]);
+        let grads = y.backward_with(&dy).unwrap();
+        let want = [-0.18, 0.0, 0.18, 0.0, 0.0, 0.0];
+        assert_close(&values(grads.wrt(&x).unwrap()), &want, SOFTMAX.of(dtype));
+        let y = x.masked_softmax(None, true, 2.0).unwrap();
+        let want = [0.2, 0.8, 0.0, 1.0 / 14.0, 2.0 / 7.0, 9.0 / 14.0];
+        assert_close(&values(&y), &want, SOFTMAX.of(dtype));
+    }
+}
+
+/// Values and gradients of PyTorch's `scaled_dot_product_attention` in f64.
+#[test]
+fn attention_as_published() {
+    let numbers = |shape: &[usize], seed: usize| {
+        let count = shape.iter().product();
+        let values: Vec<f64> =
+            (0..count).map(|k: usize| ((k * 7 + seed * 5 + 3) % 13) as f64 / 8.0 - 0.75).collect();
+        tensor(DType::F64, &values, shape).requiring_grad()
+    };
+    let (q, k, v) = (numbers(&[1, 2, 3], 1), numbers(&[1, 4, 3], 2), numbers(&[1, 4, 2], 3));
+    let mask = [true, false, true, true, true, true, false, true];
+    let mask = Tensor::from_vec(mask, [2, 4], &cpu()).unwrap();
+    let options = AttentionOptions { mask: Some(&mask), ..AttentionOptions::default() };
+    let y = q.attention(&k, &v, options).unwrap();
+    let near =
+        |got: &Tensor, want: &[f64]| assert_close(&values(got), want, SOFTMAX.of(DType::F64));
+    near(&y, &[0.117265338985237, -0.204285406702879, 0.0077346610147634, 0.014082576446608]);
+    let grads = y.backward_with(&numbers(&[1, 2, 2], 4).detach()).unwrap();
+    near(
+        grads.wrt(&q).unwrap(),
+        &[
+            0.0582344494683617,
+            -0.00302967203956234,
+            0.0582344494683617,
+            0.0593248007864466,
+            -0.017071451955466,
+            0.0593248007864466,
+        ],
+    );
+    near(
+        grads.wrt(&k).unwrap(),
+        &[
+            0.00394093673401522,
+            0.0038713961845715,
+            -0.0087801819647296,
+            -0.00531818230286411,
+            0.00709090973715214,
+            -0.00354545486857607,
+            0.00426371828213014,
+            -0.00852743656426028,
+            0.00639557742319521,
+            -0.00288647271328125,
+            -0.00243486935746337,
+            0.00593005941011046,
+        ],
+    );
+    near(
+        grads.wrt(&v).unwrap(),
+        &[
+            0.422733584185135,
+            -0.124095878773509,
+            0.169308780867797,
+            -0.0338617561735593,
+            0.135447024694237,
+            -0.0677235123471186,
+            0.397510610252831,
+            -0.149318852705813,
+        ],
+    );
+}
+
+#[test]
 fn cross_entropy_by_hand() {
     let (ln2, ln3) = (2f64.ln(), 3f64.ln());
     for dtype in FLOATS {
@@ -723,6 +804,18 @@ fn rows() -> Vec<Row> {
         Row("softmax", ONE, ANY, |x| x[0].softmax(1)),
         Row("softmax over 0", &[&[3, 2, 2]], ANY, |x| x[0].softmax(0)),
         Row("log_softmax", ONE, ANY, |x| x[0].log_softmax(0)),
+        Row("masked_softmax", ONE, ANY, |x| x[0].masked_softmax(Some(&condition()), true, 1.5)),
+        Row("attention", &[&[2, 3, 4], &[2, 5, 4], &[5, 2]], ANY, |x| {
+            x[0].attention(&x[1], &x[2], AttentionOptions { causal: true, ..Default::default() })
+        }),
+        Row("split", &[&[4, 7]], ANY, |x| {
+            let parts = x[0].split(1, 3)?;
+            parts[0].slice(1, 0..1)?.try_mul(&parts[2])
+        }),
+        Row("unbind and stack", &[&[4, 3]], ANY, |x| {
+            let parts = x[0].unbind(1)?;
+            Tensor::stack(&[&parts[2], &parts[0].square()?, &parts[2]], 1)
+        }),
         Row("cross_entropy", ONE, ANY, |x| x[0].cross_entropy(&i32s(&[2, 0, 1, 2]))),
         Row("smoothed cross_entropy", &[&[2, 2, 3]], ANY, |x| {
             x[0].cross_entropy_smoothed(&i32s(&[2, 0, 1, 2]).reshape([2, 2])?, 0.2)
@@ -859,6 +952,8 @@ fn outputs_go_where_the_view_says_and_nowhere_else() {
         (dense.into(), vec![f(&[4, 3]), f(&[5, 3]), f(&[5])]),
         (Softmax { axis: 0, log: false }.into(), vec![f(&[4, 3])]),
         (SoftmaxBackward { axis: 1, log: true }.into(), vec![f(&[4, 3]), f(&[4, 3])]),
+        (MaskedSoftmax { causal: true, scale: 0.5 }.into(), vec![f(&[4, 3]), b(&[4, 1])]),
+        (MaskedSoftmaxBackward { scale: 0.5 }.into(), vec![f(&[4, 3]), f(&[4, 3])]),
         (CrossEntropy { smoothing: 0.1, gradient: true }.into(), vec![f(&[4, 3]), i(&[4])]),
         (Gather.into(), vec![f(&[4, 3]), i(&[2, 2])]),
         (ScatterRows { rows: 5 }.into(), vec![f(&[4, 3]), i(&[4])]),

@@ -40,33 +40,45 @@
 //! ```
 
 mod activation;
+mod attention;
 mod buffer;
 mod data;
+mod embedding;
 mod init;
 mod linear;
 mod metrics;
 mod mlp;
 mod mode;
 mod module;
+mod norm_placeholder;
 mod optim;
 mod parameter;
 mod residual;
 mod save;
+mod positions;
+mod recurrent;
 mod sequential;
 mod state;
+mod transformer;
 
 pub use activation::Activation;
+pub use attention::MultiHeadAttention;
 pub use buffer::Buffer;
 pub use data::{Batches, Dataset, Idx};
+pub use embedding::Embedding;
 pub use init::Init;
 pub use linear::Linear;
 pub use metrics::{accuracy, count_correct};
 pub use mlp::{Mlp, MlpOptions};
 pub use mode::{eval, train, training};
 pub use module::{Layer, Module, Visitor};
+use norm_placeholder::LayerNorm;
 pub use optim::{Adam, AdamW, AdamWith, Optimizer, Sgd};
 pub use parameter::Parameter;
 pub use residual::{Recomputed, Residual};
 pub use save::{Checkpoint, Checkpoints, LoadWeights, Loaded, Resumed, load_weights, save_weights};
+pub use positions::{Positions, Rotary};
+pub use recurrent::{Gru, GruCell, Lstm, LstmCell, LstmState};
 pub use sequential::Sequential;
 pub use state::{Count, Real, State, StateEntry, StateVisitor};
+pub use transformer::TransformerBlock;

@@ -1,5 +1,6 @@
 //! The table: one row per operation and form. `tests/registry.rs` demands that none is missing.
 
+mod attention;
 mod binary;
 mod create;
 mod half;
@@ -26,6 +27,7 @@ pub fn rows() -> Vec<Row> {
         reduce::rows(),
         matmul::rows(),
         softmax::rows(),
+        attention::rows(),
         index::rows(),
         shape::rows(),
         create::rows(),

@@ -14,7 +14,7 @@ fn input(shape: &[usize]) -> Input {
 /// Views are free: nothing may run.
 fn views() -> Vec<Row> {
     type View = fn(&Tensor) -> Result<Tensor>;
-    let views: [(&str, View); 10] = [
+    let views: [(&str, View); 12] = [
         ("reshape", |x| x.reshape([6, 2, 16])),
         ("reshape_infer", |x| x.reshape_infer([8, -1])),
         ("permute", |x| x.permute([2, 0, 1])),
@@ -24,6 +24,8 @@ fn views() -> Vec<Row> {
         ("slice_step", |x| x.slice_step(-1, 1..8, 3)),
         ("broadcast_to", |x| x.slice(1, 2..3)?.broadcast_to([3, 4, 5, 8])),
         ("unsqueeze", |x| x.unsqueeze(1)),
+        ("split", |x| Ok(x.split(-1, 3)?.swap_remove(2))),
+        ("unbind", |x| Ok(x.unbind(1)?.swap_remove(4))),
         ("squeeze", |x| x.slice(0, 1..2)?.squeeze(0)),
     ];
     let mut rows: Vec<Row> = views

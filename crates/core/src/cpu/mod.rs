@@ -7,6 +7,7 @@ mod cross_entropy;
 mod exp;
 mod gather;
 mod gemm;
+mod masked_softmax;
 mod matmul;
 mod memory;
 mod number;
@@ -144,6 +145,12 @@ fn kernel(memory: &Arc<Memory>, op: &Op, ins: &[In<'_>], outs: &mut [Out<'_>]) -
         }
         Op::Softmax(op) => operands!([x], [y] => softmax::forward(op, x, y)),
         Op::SoftmaxBackward(op) => operands!([y, dy], [dx] => softmax::backward(op, y, dy, dx)),
+        Op::MaskedSoftmax(op) => {
+            operands!([x, mask @ ..], [y] => masked_softmax::forward(op, x, mask.first(), y))
+        }
+        Op::MaskedSoftmaxBackward(op) => {
+            operands!([y, dy], [dx] => masked_softmax::backward(op, y, dy, dx))
+        }
         Op::CrossEntropy(op) => operands!([x, labels], [loss, gradient @ ..] => {
             cross_entropy::cross_entropy(op, x, labels, loss, gradient.first_mut())
         }),

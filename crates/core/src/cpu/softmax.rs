@@ -40,7 +40,7 @@ pub(super) fn exp_row<T: Float>(x: &[T], y: &mut [T]) -> (T, f64) {
 }
 
 #[inline(always)]
-fn largest<T: Float>(x: &[T]) -> T {
+pub(super) fn largest<T: Float>(x: &[T]) -> T {
     let (chunks, rest) = x.as_chunks::<LANES>();
     let mut lanes = [T::LOWEST; LANES];
     for chunk in chunks {
@@ -50,7 +50,7 @@ fn largest<T: Float>(x: &[T]) -> T {
 }
 
 #[inline(always)]
-fn total<T: Float>(x: &[T]) -> f64 {
+pub(super) fn total<T: Float>(x: &[T]) -> f64 {
     let (chunks, rest) = x.as_chunks::<LANES>();
     let mut lanes = [0.0; LANES];
     for chunk in chunks {

@@ -2,6 +2,7 @@
 
 pub mod arg_reduce;
 pub mod assign;
+pub mod attention;
 pub mod binary;
 pub mod cast;
 pub mod compare;
@@ -12,6 +13,7 @@ pub mod cross_entropy;
 pub mod gather;
 pub mod linear;
 pub mod losses;
+pub mod masked_softmax;
 pub mod matmul;
 pub mod operators;
 pub mod optimizer;
@@ -20,6 +22,7 @@ pub mod random;
 pub mod reduce;
 pub mod select;
 pub mod softmax;
+pub mod split;
 pub mod statistics;
 pub mod unary;
 pub mod view;

@@ -25,6 +25,13 @@ pub enum ViewOp {
     },
     /// Repeated along new axes or axes of size 1.
     Broadcast,
+    /// Pieces along an axis, each an output.
+    Split {
+        /// The axis.
+        axis: usize,
+        /// Elements of a piece along it.
+        size: usize,
+    },
 }
 
 impl Family for ViewOp {
@@ -34,12 +41,16 @@ impl Family for ViewOp {
             ViewOp::Permute(_) => "permute",
             ViewOp::Slice { .. } => "slice",
             ViewOp::Broadcast => "broadcast_to",
+            ViewOp::Split { .. } => "split",
         }
     }
     fn outputs(&self, _: &[Meta]) -> Result<Vec<Meta>> {
         Err(Error::internal(self.name(), "a view is not run"))
     }
     fn gradient(&self, g: &Grad) -> Result<Vec<Option<Tensor>>> {
+        if let &ViewOp::Split { axis, size } = self {
+            return super::split::gradient(axis, size, g);
+        }
         let (dy, shape) = (g.cotangent()?, g.input_meta(0).shape);
         g.each(|i| match self {
             ViewOp::Reshape => dy.reshape(shape),
@@ -54,7 +65,8 @@ impl Family for ViewOp {
                 let op = Pad { axis, start, step, size: shape[axis] };
                 g.last(i, op, &[dy])
             }
-            ViewOp::Broadcast => Ok(dy.clone()), // the walk sums over what was stretched
+            // The walk sums over what was stretched.
+            ViewOp::Broadcast | ViewOp::Split { .. } => Ok(dy.clone()),
         })
     }
 }

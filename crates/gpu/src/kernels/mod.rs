@@ -5,6 +5,7 @@ mod create;
 mod gather;
 mod half;
 mod map;
+mod masked_softmax;
 mod matmul;
 mod optimizer;
 mod reduce;
@@ -133,6 +134,8 @@ fn lower_wide(op: &Op, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result
         Op::Linear(op) => return matmul::linear(op, ins, outs, caps),
         Op::Softmax(op) => return softmax::softmax(op, ins, outs, caps),
         Op::SoftmaxBackward(op) => return softmax::backward(op, ins, outs, caps),
+        Op::MaskedSoftmax(op) => masked_softmax::forward(op, ins, outs, caps)?,
+        Op::MaskedSoftmaxBackward(op) => masked_softmax::backward(op, ins, outs, caps)?,
         Op::CrossEntropy(op) => return softmax::cross_entropy(op, ins, outs, caps),
         Op::ViewOp(_) => return Err(Error::internal(op.name(), "a view is not run")),
     };
