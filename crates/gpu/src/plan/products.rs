@@ -12,7 +12,10 @@ use crate::{
 };
 use wgrad_core::{
     DType, Layout, Op, Place, Shape, Trace, Value,
-    ops::reduce::{Reduce, ReduceOp},
+    ops::{
+        matmul::MatMul,
+        reduce::{Reduce, ReduceOp},
+    },
 };
 
 /// Joins what can be joined; everything else stays as it is.
@@ -20,14 +23,14 @@ pub(super) fn join(items: Vec<Item>, trace: &Trace, values: &[Value], caps: &Cap
     let uses = Uses::of(&items, trace, values);
     let mut items: Vec<Option<Item>> = items.into_iter().map(Some).collect();
     for at in 0..items.len() {
-        let Some(product) = items[at].as_ref().and_then(product) else { continue };
-        if let Some((place, other, item)) = followed(&items, at, &product, &uses, caps) {
+        // As often as something can be joined; what moves to a later place is looked at there.
+        while let Some(product) = items[at].as_ref().and_then(product) {
+            let joined = followed(&items, at, &product, &uses, caps)
+                .or_else(|| summed(&items, at, &product, caps));
+            let Some((place, other, item)) = joined else { break };
             items[other] = None;
             items[at] = None;
             items[place] = Some(item);
-        } else if let Some((other, item)) = summed(&items, at, &product, caps) {
-            items[other] = None;
-            items[at] = Some(item);
         }
     }
     items.into_iter().flatten().collect()
@@ -82,7 +85,7 @@ fn followed(
     let reads = |item: &Item| item.ins.iter().any(|x| x.value == made.value);
     let (ahead, reader) = (items[at + 1..].iter().enumerate())
         .find_map(|(i, item)| item.as_ref().filter(|item| reads(item)).map(|item| (i, item)))?;
-    let item = with_links(product, reader, caps)?;
+    let item = with_links(product, reader, caps).or_else(|| into_transpose(product, reader))?;
     let between = || items[at + 1..at + 1 + ahead].iter().flatten();
     let other = at + 1 + ahead;
     if between().all(|x| apart(x, reader)) {
@@ -91,6 +94,30 @@ fn followed(
     // Later, if nobody changes the product's operands in the meantime.
     let first = Item { outs: Vec::new(), ..product.item.clone() };
     between().all(|x| apart(x, &first)).then_some((other, other, item))
+}
+
+/// `(A B)ᵀ` copied to its place, as the gradient of a transposed weight is: `Bᵀ Aᵀ` written there.
+fn into_transpose(product: &Product, reader: &Item) -> Option<Item> {
+    let ([made], [x], [y]) = (&product.item.outs[..], &reader.ins[..], &reader.outs[..]) else {
+        return None;
+    };
+    let (true, [a, b]) = (product.joined == Joined::default(), &product.item.ins[..]) else {
+        return None;
+    };
+    let fits = matches!(reader.work, Work::Op(Op::Copy(_)))
+        && made.layout.shape.rank() == 2
+        && x.layout == turned(&made.layout)
+        && x.dtype == DType::F32
+        && y.dtype == DType::F32
+        && y.layout.is_contiguous()
+        && [a, b].iter().all(|operand| operand.value != y.value);
+    let turn = |place: &Place| Place { layout: turned(&place.layout), ..*place };
+    fits.then(|| Item {
+        work: Work::Op(MatMul.into()),
+        ins: vec![turn(b), turn(a)],
+        outs: vec![*y],
+        at: product.item.at,
+    })
 }
 
 /// A product followed by a chain whose operands are the product, vectors of one value per column, and tensors that lie
@@ -204,20 +231,24 @@ fn per_column(x: &Layout, columns: usize) -> Option<Layout> {
     })
 }
 
-/// A product with the row sums that a near item takes of its first operand: which item that is.
+/// A product with the row sums that a near item takes of its first operand, in the form of [`followed`].
 fn summed(
     items: &[Option<Item>],
     at: usize,
     product: &Product,
     caps: &Caps,
-) -> Option<(usize, Item)> {
-    // Only near items: nothing between may touch what moves.
-    let next = items[at + 1..].iter().enumerate().filter_map(|(i, x)| Some((i, x.as_ref()?)));
-    let found =
-        |(i, other): (usize, &Item)| Some((i, other.clone(), with_row_sums(product, other, caps)?));
-    let (i, other, item) = next.take(4).find_map(found)?;
-    let steady = items[at + 1..at + 1 + i].iter().flatten().all(|x| apart(x, &other));
-    steady.then_some((at + 1 + i, item))
+) -> Option<(usize, usize, Item)> {
+    // Only near items, later ones first: nothing between may touch what moves.
+    let near = |other: usize| {
+        let found = items[other].as_ref()?;
+        let item = with_row_sums(product, found, caps)?;
+        let between = at.min(other) + 1..at.max(other);
+        let steady = items[between].iter().flatten().all(|x| apart(x, found));
+        steady.then_some((at, other, item))
+    };
+    let there = |i: &usize| items[*i].is_some();
+    let later = (at + 1..items.len()).filter(there).take(4).find_map(near);
+    later.or_else(|| (0..at).rev().filter(there).take(4).find_map(near))
 }
 
 /// `ΔᵀX` with `Σδ` over the rows of Δ: the sums of the rows of the first operand.
