@@ -14,12 +14,9 @@
 //! ```
 
 pub use wgrad_core::{
-    DType, Device, DeviceInfo, DeviceKind, Element, Error, ErrorKind, FlatParameters, Gradients,
-    Layout, MemoryReport, Operand, PlanReport, READ_TIMEOUT, Read, Result, Role, Shape, Step,
-    Tensor, no_grad, ops::linear::FusedActivation, philox, recompute,
     AttentionOptions, DType, Device, DeviceInfo, DeviceKind, Element, Error, ErrorKind,
     FlatParameters, Gradients, Layout, MemoryReport, Operand, PlanReport, READ_TIMEOUT, Read,
-    Result, Role, Shape, Step, Tensor, no_grad, ops::linear::FusedActivation, philox,
+    Result, Role, Shape, Step, Tensor, no_grad, ops::linear::FusedActivation, philox, recompute,
 };
 pub use wgrad_nn as nn;
 

@@ -20,7 +20,7 @@ use support::{
     runner, tolerance,
 };
 use wgrad::{Step, prelude::*};
-use wgrad_gpu::Gpu;
+use wgrad_gpu::{Caps, Gpu, MatMulVariant};
 
 /// A fact: its name, and the check on a device.
 type Fact = (&'static str, fn(&Device));
@@ -174,6 +174,99 @@ const FACTS: &[Fact] = &[
         for (recorded, eager) in train(true).iter().zip(train(false)) {
             near("optimizer_steps", recorded, &eager);
         }
+    }),
+    ("products_take_in_what_follows", |d| {
+        let (x, w, b, c) = (
+            draw(1, &[20, 12], d),
+            draw(2, &[12, 36], d),
+            draw(3, &[36], d),
+            draw(4, &[20, 36], d),
+        );
+        let inputs = [&x, &w, &b, &c];
+        type Body<'b> = &'b dyn Fn(&[Tensor]) -> Result<Vec<Tensor>>;
+        // Dispatches beyond the product's own: where every operation is text, and where it must be a number.
+        let count = |body: Body, [text, number]: [usize; 2]| {
+            let plain = |x: &[Tensor]| Ok(vec![x[0].matmul(&x[1])?]);
+            let product = Step::new(d, plain).report(&inputs).unwrap().dispatches;
+            let step = Step::new(d, body);
+            let report = step.report(&inputs).unwrap();
+            let got = step.run(&inputs).unwrap();
+            let owned: Vec<Tensor> = inputs.iter().map(|&x| x.clone()).collect();
+            for (got, want) in got.iter().zip(body(&owned).unwrap()) {
+                if !coarse(d) {
+                    near("chain", &read(got).unwrap(), &read(&want).unwrap());
+                }
+            }
+            let Some(gpu) = Gpu::of(d) else { return };
+            // The yardstick has no epilogue; the small register tile takes its place, in one launch too.
+            let more = if lanes(gpu.caps()) { number } else { text };
+            assert_eq!(report.dispatches, product + more, "{report}");
+        };
+        let product = |x: &[Tensor]| x[0].matmul(&x[1]);
+        count(&|x| Ok(vec![product(x)?.try_add(&x[2])?.relu()?]), [0, 0]);
+        count(&|x| Ok(vec![product(x)?.try_mul(0.5)?]), [0, 0]);
+        count(&|x| Ok(vec![x[3].try_add(&product(x)?)?]), [0, 0]);
+        count(&|x| Ok(vec![product(x)?.try_add(&x[2])?.try_add(&x[3])?.relu()?]), [0, 0]);
+        count(&|x| Ok(vec![x[0].linear(&x[1].t()?, Some(&x[2]), None)?.try_add(&x[3])?]), [0, 0]);
+        count(&|x| Ok(vec![product(x)?.try_add(&x[2])?.gelu()?]), [0, 1]);
+        count(&|x| Ok(vec![product(x)?.try_add(&x[2])?.try_mul(2.0)?]), [0, 1]);
+        // A sum of two products, of which the second waits for the first.
+        let sum =
+            |x: &[Tensor]| Ok(vec![x[0].matmul(&x[1])?.try_add(&x[0].softmax(1)?.matmul(&x[1])?)?]);
+        count(&sum, [1 + launches(d), 1 + launches(d)]);
+        // Somebody else reads the product, or the step returns it: it must be there by itself.
+        let kept = |x: &[Tensor]| {
+            let z = product(x)?;
+            Ok(vec![z.try_add(&x[2])?, z])
+        };
+        count(&kept, [1, 1]);
+        let twice = |x: &[Tensor]| {
+            let z = product(x)?;
+            Ok(vec![z.try_add(&x[2])?.try_mul(&z.softmax(1)?)?])
+        };
+        count(&twice, [2, 2]);
+        // One of its parts only, and a product of another shape than what follows.
+        count(&|x| Ok(vec![product(x)?.slice(0, 1..5)?.try_mul(2.0)?]), [1, 1]);
+        count(&|x| Ok(vec![product(x)?.t()?.try_mul(2.0)?]), [1, 1]);
+    }),
+    ("a_product_joined_later_reads_what_it_did", |d| {
+        let (w, c) = (draw(2, &[12, 36], d), draw(4, &[20, 36], d));
+        let work = |state: &Tensor, change: bool| {
+            let z = state.matmul(&w)?;
+            if change {
+                state.assign(&Tensor::zeros([20, 12], d)?)?;
+            }
+            // Made after the change, so that the product would have to move behind it.
+            Ok(vec![z.try_add(&c.softmax(1)?)?])
+        };
+        let state = draw(1, &[20, 12], d);
+        let want = read(&work(&state, false).unwrap()[0]).unwrap();
+        let got = Step::new(d, |_| work(&state, true)).run(&[]).unwrap();
+        if !coarse(d) {
+            near("chain", &read(&got[0]).unwrap(), &want);
+        }
+        assert_eq!(read(&state).unwrap(), [0.0; 240]);
+    }),
+    ("a_layer_by_hand_costs_what_linear_costs", |d| {
+        let (w, b) = (draw(2, &[12, 36], d).requiring_grad(), draw(3, &[36], d).requiring_grad());
+        let w_turned = draw(2, &[36, 12], d).requiring_grad();
+        let (x, c) = (draw(1, &[20, 12], d), draw(4, &[20, 36], d));
+        let dispatches = |y: &dyn Fn(&Tensor) -> Result<Tensor>, w: &Tensor| {
+            let step = Step::new(d, |x| {
+                let y = y(&x[0])?;
+                let gradients = y.backward_with(&x[1])?;
+                Ok(vec![gradients.wrt(w)?.clone(), gradients.wrt(&b)?.clone(), y])
+            });
+            step.report(&[&x, &c]).unwrap().dispatches
+        };
+        let relu = Some(wgrad_core::ops::linear::FusedActivation::Relu);
+        let linear = dispatches(&|x| x.linear(&w_turned, Some(&b), relu), &w_turned);
+        let hand = dispatches(&|x| x.matmul(&w)?.try_add(&b)?.relu(), &w);
+        let turned = dispatches(&|x| x.matmul(&w_turned.t()?)?.try_add(&b)?.relu(), &w_turned);
+        let Some(gpu) = Gpu::of(d) else { return };
+        assert_eq!((linear, turned), if gpu.caps().software { (3, 3) } else { (4, 4) });
+        // With weights the other way round, the bias's gradient is the sum of B's columns, not of A's rows.
+        assert_eq!(hand, 4);
     }),
     ("results_are_the_callers_own", |d| {
         let count = Tensor::zeros([3], d).unwrap();
@@ -593,6 +686,34 @@ fn draw(seed: u64, shape: &[usize], d: &Device) -> Tensor {
     input.tensor(&input.values(seed, false), DType::F32, d).unwrap()
 }
 
+/// Whether products round their operands to f16.
+fn coarse(d: &Device) -> bool {
+    Gpu::of(d).is_some_and(|gpu| {
+        matches!(gpu.caps().force_matmul, Some(MatMulVariant::Cooperative { .. }))
+    })
+}
+
+/// Launches of a product.
+fn launches(d: &Device) -> usize {
+    let forced = Gpu::of(d).and_then(|gpu| gpu.caps().force_matmul);
+    match forced {
+        Some(
+            MatMulVariant::Registers { parts, .. }
+            | MatMulVariant::Thin { parts }
+            | MatMulVariant::Cooperative { parts, .. },
+        ) if parts > 1 => 2,
+        _ => 1,
+    }
+}
+
+/// Whether products are `matmul_lanes`.
+fn lanes(caps: &Caps) -> bool {
+    match caps.force_matmul {
+        Some(forced) => matches!(forced, MatMulVariant::Lanes { .. }),
+        None => caps.software,
+    }
+}
+
 #[track_caller]
 fn near(op: &str, got: &[f64], want: &[f64]) {
     let bound = |i: usize| tolerance::of(op).bound(want[i], &tolerance::PLAIN);
@@ -607,7 +728,8 @@ fn main() -> ExitCode {
                 fact(&Device::new(Box::new(wgrad_core::cpu::Cpu::new())));
                 Ok(())
             });
-            let forced = name.contains("replay_equals") || name.contains("gradients");
+            let forced = ["replay_equals", "gradients", "products_take"];
+            let forced = forced.iter().any(|part| name.contains(part));
             let mut modes = vec![Mode::Software, Mode::Hardware];
             if forced {
                 modes.extend(devices::matmul_variants().into_iter().map(Mode::MatMul));

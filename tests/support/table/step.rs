@@ -2,7 +2,7 @@
 
 use super::in_every_lie;
 use crate::support::{
-    inputs::{Input, floats},
+    inputs::{Input, Lie, floats},
     row::{Case, Row, row},
 };
 use wgrad_core::{Result, Step, Tensor, ops::linear::FusedActivation};
@@ -17,8 +17,8 @@ fn recorded(x: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) -> Result<Ten
 }
 
 /// The gradients of a layer below another one, recorded: its derivative follows the product that it comes from,
-/// and the bias's gradient is computed beside the weights'.
-fn layer(name: &'static str, which: usize) -> Row {
+/// and the bias's gradient is computed beside the weights'. The layer as one operation, or written by hand.
+fn layer(name: &'static str, by_hand: bool, which: usize) -> Row {
     let number = |shape: &[usize]| floats(shape, -1.0, 1.0).fixed();
     let case = |m: usize, k: usize, hidden: usize, out: usize| {
         Case::new([
@@ -32,7 +32,10 @@ fn layer(name: &'static str, which: usize) -> Row {
     row(name, "chain", move |x| {
         recorded(x, |x| {
             let (w, b) = (x[1].requiring_grad(), x[2].requiring_grad());
-            let hidden = x[0].linear(&w, Some(&b), Some(FusedActivation::Relu))?;
+            let hidden = match by_hand {
+                false => x[0].linear(&w, Some(&b), Some(FusedActivation::Relu))?,
+                true => x[0].matmul(&w.t()?)?.try_add(&b)?.relu()?,
+            };
             let y = hidden.linear(&x[3].requiring_grad(), None, None)?;
             let gradients = y.backward_with(&x[4])?;
             Ok(gradients.wrt([&w, &b][which])?.clone())
@@ -40,21 +43,147 @@ fn layer(name: &'static str, which: usize) -> Row {
     })
     .cases([case(20, 12, 12, 12), case(21, 11, 9, 10), case(12, 16, 36, 12)])
     .no_gradient("results of a recorded step lie outside any graph")
-    .kernels(&["matmul_lanes", "map1", "map2"])
+    // Nobody asks for the hand-written weights' gradient there, so it stays transposed, without the sums.
+    .kernels(match (by_hand, which) {
+        (true, 1) => &["matmul_lanes", "reduce_lanes", "map1", "map2"],
+        _ => &["matmul_lanes", "map1", "map2"],
+    })
     .hardware(&["matmul_registers", "reduce_lanes", "map1", "map2"])
 }
 
+const REASON: &str = "results of a recorded step lie outside any graph";
+
+/// A recorded product with what follows it, in one kernel in every variant; `c` gives the shape of the third operand.
+fn joined(
+    name: &'static str,
+    c: fn(usize, usize) -> Vec<usize>,
+    body: fn(&[Tensor]) -> Result<Tensor>,
+    plain: fn(&[Tensor]) -> Result<Tensor>,
+) -> Row {
+    let number = |shape: &[usize]| floats(shape, -1.0, 1.0).fixed();
+    let with = |m: usize, n: usize, k: usize, [a, b, z]: [Lie; 3]| {
+        let third = number(&c(m, n)).lie(z);
+        Case::new([number(&[m, k]).lie(a), number(&[k, n]).lie(b), third]).terms(k)
+    };
+    let case = |m: usize, n: usize, k: usize| with(m, n, k, [Lie::Plain; 3]);
+    let vector = c(2, 2).len() == 1;
+    let turned = if vector { Lie::Stepped } else { Lie::Rows };
+    row(name, "linear", move |x| recorded(x, body))
+        .scale(plain)
+        .cases([
+            case(1, 1, 1),
+            case(7, 10, 33),
+            case(33, 65, 9),
+            case(64, 128, 32),
+            case(3, 4, 0),
+            case(0, 4, 3),
+            case(20, 36, 612),
+            case(70, 5, 516),
+            with(12, 36, 20, [Lie::Transposed, Lie::Plain, Lie::Offset]),
+            with(13, 8, 16, [Lie::Plain, Lie::Transposed, turned]),
+            with(12, 12, 12, [Lie::Spread, Lie::Stepped, Lie::Plain]),
+        ])
+        .no_gradient(REASON)
+        .kernels(&["linear", "map1", "map2"])
+        .hardware(&["matmul_registers", "matmul_thin", "matmul_sum", "map1", "map2"])
+}
+
+/// Products and what follows them.
+fn products() -> Vec<Row> {
+    let vector = |_: usize, n: usize| vec![n];
+    let number = |shape: &[usize]| floats(shape, -1.0, 1.0).fixed();
+    let batch = |a: &[usize], b: &[usize], c: &[usize], k: usize| {
+        Case::new([number(a), number(b), number(c)]).terms(k)
+    };
+    let add: fn(&[Tensor]) -> Result<Tensor> = |x| x[0].matmul(&x[1])?.try_add(&x[2]);
+    let half = |x: &[Tensor]| x[0].matmul(&x[1])?.try_add(&x[2])?.relu();
+    let batches = |name, body: fn(&[Tensor]) -> Result<Tensor>| {
+        row(name, "linear", move |x| recorded(x, body))
+            .scale(body)
+            .no_gradient(REASON)
+            .kernels(&["linear", "map1", "map2"])
+            .hardware(&["matmul_registers", "map1", "map2"])
+    };
+    vec![
+        joined("joined layer", vector, |x| x[0].matmul(&x[1])?.try_add(&x[2])?.relu(), add),
+        joined("joined factor", vector, |x| x[2].try_add(&x[0].matmul(&x[1])?.try_div(3.0)?), add)
+            .each_matmul(),
+        joined(
+            "joined leaky",
+            vector,
+            |x| x[0].matmul(&x[1])?.neg()?.try_add(&x[2])?.leaky_relu(0.2),
+            add,
+        ),
+        batches("joined batch", |x| x[0].matmul(&x[1])?.try_mul(0.25)?.try_add(&x[2]))
+            .cases([
+                batch(&[2, 3, 9, 5], &[2, 3, 5, 9], &[2, 3, 9, 9], 5),
+                batch(&[4, 9, 5], &[5, 12], &[12], 5),
+                batch(&[2, 1, 12, 8], &[3, 8, 12], &[2, 3, 12, 12], 8),
+                batch(&[2, 1, 12, 8], &[3, 8, 12], &[1, 1, 12], 8),
+            ])
+            .each_matmul(),
+        // The layer works on rows, the residual has the shape from before.
+        batches("joined residual", |x| x[2].try_add(&x[0].linear(&x[1], None, None)?)).cases([
+            batch(&[2, 9, 12], &[12, 12], &[2, 9, 12], 12),
+            batch(&[3, 4, 10], &[9, 10], &[3, 4, 9], 10),
+            batch(&[33, 17], &[65, 17], &[33, 65], 17),
+        ]),
+        batches("joined residual relu", |x| {
+            x[0].linear(&x[1], Some(&x[2].slice(0, 0..1)?.reshape([x[1].shape()[0]])?), None)?
+                .try_add(&x[2])?
+                .relu()
+        })
+        .scale(|x| x[0].linear(&x[1], None, None)?.try_add(&x[2])?.try_add(&x[2]))
+        .cases([
+            batch(&[9, 12], &[12, 12], &[9, 12], 12),
+            batch(&[33, 17], &[65, 17], &[33, 65], 17),
+            Case::new([number(&[12, 10]), number(&[9, 10]), number(&[12, 9]).lie(Lie::Rows)])
+                .terms(10),
+        ])
+        .each_matmul(),
+        // Joined on real GPUs only: on software adapters it would be another text to compile.
+        row("joined gelu", "chain", |x| {
+            recorded(x, |x| {
+                x[0].matmul(&x[1])?.try_add(&x[2])?.gelu()?.try_mul(&x[2])?.try_sub(0.5)
+            })
+        })
+        .cases([batch(&[33, 7], &[7, 65], &[65], 7), batch(&[12, 8], &[8, 12], &[12], 8)])
+        .no_gradient(REASON)
+        .kernels(&["matmul_lanes", "map_chain", "map1", "map2"])
+        .hardware(&["matmul_registers", "map1", "map2"]),
+        // One value per row does not fit; nor do two vectors.
+        row("joined not", "chain", |x| {
+            recorded(x, |x| x[0].matmul(&x[1])?.try_mul(&x[2])?.try_add(&x[2].t()?))
+        })
+        .cases([batch(&[12, 7], &[7, 12], &[12, 1], 7), batch(&[9, 4], &[4, 9], &[9, 1], 4)])
+        .no_gradient(REASON)
+        .kernels(&["matmul_lanes", "map_chain", "map1", "map2"])
+        .hardware(&["matmul_registers", "map_chain", "map1", "map2"]),
+        row("joined f16", "linear", move |x| recorded(x, half))
+            .scale(add)
+            .cases([[9, 7, 5], [12, 8, 12]].map(|[m, k, n]| {
+                // All of one sign: each operation rounds, and a sum that cancels would show it.
+                let number = |shape: &[usize]| floats(shape, 0.1, 1.0).fixed();
+                Case::new([number(&[m, k]), number(&[k, n]), number(&[n])]).terms(k)
+            }))
+            .no_gradient(REASON)
+            .half()
+            .kernels(&["matmul_lanes", "map1", "map2", "widen_f16", "narrow_f16"]),
+    ]
+}
+
 pub fn rows() -> Vec<Row> {
-    const REASON: &str = "results of a recorded step lie outside any graph";
     let number = |shape: &[usize]| floats(shape, -2.0, 2.0).fixed();
     let shapes = [&[33, 65][..], &[4, 3, 8], &[2, 3, 4, 5, 6], &[128], &[1], &[0, 3]];
     let pair = |shape: &[usize], other: &[usize]| Case::new([number(shape), number(other)]);
     let views = in_every_lie(number(&[6, 8]));
     let with_view = |view: Input| Case::new([number(&[6, 8]), view]);
     let kernels = ["map_chain", "map1", "map2"];
-    vec![
-        layer("layer weights", 0),
-        layer("layer bias", 1),
+    let mut rows = vec![
+        layer("layer weights", false, 0),
+        layer("layer bias", false, 1),
+        layer("hand layer weights", true, 0),
+        layer("hand layer bias", true, 1),
         row("chain", "chain", |x| {
             recorded(x, |x| {
                 let a = x[0].try_mul(&x[1])?.try_add(&x[0])?.relu()?;
@@ -81,5 +210,7 @@ pub fn rows() -> Vec<Row> {
         .cases([pair(&[33, 65], &[33, 65]), pair(&[6, 8], &[6, 8])])
         .no_gradient(REASON)
         .kernels(&kernels),
-    ]
+    ];
+    rows.extend(products());
+    rows
 }

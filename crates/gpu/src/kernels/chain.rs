@@ -15,7 +15,7 @@ use wgrad_shaders::{Expression, Kernel};
 /// The most inputs of a chain: with the output, what an adapter with 8 storage bindings can bind.
 pub const MAX_INPUTS: usize = 6;
 /// The most operations of a chain that have a number.
-const MAX_NUMBERS: usize = 8;
+pub(super) const MAX_NUMBERS: usize = 8;
 /// The most operations of a chain.
 pub const MAX_LINKS: usize = 16;
 /// The most axes, after merging those that step as one.
@@ -56,14 +56,14 @@ pub fn fits(op: &Op) -> bool {
     expression(op).is_some()
 }
 
-/// The chain's `apply`, what it calls, the helper files, and the numbers.
-struct Text {
-    made: String,
-    parts: Vec<&'static str>,
-    numbers: Vec<u32>,
+/// The chain's `apply`, what it calls, the helper files, and the numbers, which the text expects in `params.numbers`.
+pub(super) struct Text {
+    pub made: String,
+    pub parts: Vec<&'static str>,
+    pub numbers: Vec<u32>,
 }
 
-fn text(links: &[Link], inputs: usize) -> Result<Text> {
+pub(super) fn text(links: &[Link], inputs: usize) -> Result<Text> {
     let mut all = Text { made: String::new(), parts: Vec::new(), numbers: Vec::new() };
     let mut body = String::new();
     for (i, link) in links.iter().enumerate() {
@@ -100,16 +100,17 @@ fn text(links: &[Link], inputs: usize) -> Result<Text> {
     Ok(all)
 }
 
-/// Whether such views fit one kernel.
-pub fn views_fit(ins: &[Layout], y: &Layout, links: &[Link]) -> bool {
+/// Whether one kernel takes so many operations, and numbers of theirs.
+pub fn links_fit(links: &[Link]) -> bool {
     let has_number = |link: &&Link| {
         expression(&link.op).is_some_and(|(e, _)| e.function.contains("params.scalar"))
     };
-    let numbers = links.iter().filter(has_number);
-    ins.len() <= MAX_INPUTS
-        && links.len() <= MAX_LINKS
-        && numbers.count() <= MAX_NUMBERS
-        && collapsed(ins, y)[0].shape.rank() <= MAX_AXES
+    links.len() <= MAX_LINKS && links.iter().filter(has_number).count() <= MAX_NUMBERS
+}
+
+/// Whether such views fit one kernel.
+pub fn views_fit(ins: &[Layout], y: &Layout, links: &[Link]) -> bool {
+    ins.len() <= MAX_INPUTS && links_fit(links) && collapsed(ins, y)[0].shape.rank() <= MAX_AXES
 }
 
 /// The output's layout and then the inputs', stretched to it, with axes merged.

@@ -11,6 +11,7 @@ mod optimizer;
 mod reduce;
 mod softmax;
 
+pub(crate) use matmul::turned;
 pub use matmul::{Joined, MatMulVariant, Sizes, Square, Tile, choose as choose_matmul};
 
 use crate::{
@@ -42,7 +43,7 @@ pub fn lower_chain(
 
 /// What runs a product with what is joined to it.
 pub fn lower_joined(
-    what: Joined,
+    what: &Joined,
     ins: &[Operand],
     outs: &[Operand],
     caps: &Caps,

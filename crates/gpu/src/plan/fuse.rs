@@ -18,7 +18,7 @@ pub(crate) enum Work {
     Op(Op),
     /// Element-wise operations in one kernel.
     Chain(Vec<Link>),
-    /// A product with what a layer's backward needs beside.
+    /// A product with what is joined to it.
     Product(Joined),
 }
 
@@ -50,7 +50,7 @@ impl Item {
         match &self.work {
             Work::Op(op) => crate::kernels::lower(op, &ins, &outs, caps),
             Work::Chain(links) => crate::kernels::lower_chain(links, &ins, &outs, caps),
-            Work::Product(joined) => crate::kernels::lower_joined(*joined, &ins, &outs, caps),
+            Work::Product(joined) => crate::kernels::lower_joined(joined, &ins, &outs, caps),
         }
     }
 
@@ -117,7 +117,7 @@ impl Uses {
 }
 
 /// An element-wise item as a chain of one.
-fn as_chain(item: &Item) -> Option<Vec<Link>> {
+pub(super) fn as_chain(item: &Item) -> Option<Vec<Link>> {
     let Work::Op(op) = &item.work else { return None };
     let f32s = item.ins.iter().chain(&item.outs).all(|place| place.dtype == DType::F32);
     if !f32s || item.ins.is_empty() || item.outs.len() != 1 || !chain::fits(op) {

@@ -84,6 +84,6 @@ pub(super) fn cooperative(square: Square, product: &Product, caps: &Caps) -> Res
         functions: vec![wgrad_shaders::COOPERATIVE],
         ..Kernel::default()
     };
-    specialise(&mut kernel, epilogue)?;
-    Ok(Built { kernel, block: (side, side), operand: epilogue.operand().is_some() })
+    let numbers = Some(specialise(&mut kernel, epilogue)?);
+    Ok(Built { kernel, block: (side, side), numbers })
 }

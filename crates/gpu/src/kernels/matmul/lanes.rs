@@ -2,20 +2,20 @@
 
 use super::{
     Built,
-    epilogue::{Epilogue, FOUR, activate},
+    epilogue::{Epilogue, FOUR, Numbers, numbers},
 };
-use wgrad_core::{Result, ops::linear::FusedActivation};
+use wgrad_core::{Error, Result};
 use wgrad_shaders::Kernel;
 
-/// A software adapter compiles at first use, so one text serves all layouts and all of product, bias, ReLU, its
-/// derivative and row sums: the bias is a zero that repeats where there is none, the slope 1 where nothing is cut.
+/// A software adapter compiles at first use, so one text serves all layouts and all of product, factor, bias, residual,
+/// ReLU, its derivative and row sums: the bias is a zero that repeats where there is none, the slope 1 where nothing is cut.
 pub(super) fn lanes(
     rows: u32,
     cols4: u32,
     shuffle: bool,
     aligned: bool,
     epilogue: &Epilogue,
-) -> Result<Built> {
+) -> Result<(Built, Numbers)> {
     let mut kernel = Kernel {
         name: "matmul_lanes",
         values: vec![
@@ -28,8 +28,11 @@ pub(super) fn lanes(
         aliases: vec![("a_layout", "any"), ("b_layout", "any")],
         ..Kernel::default()
     };
-    match epilogue.activation {
-        None | Some(FusedActivation::Relu) => {
+    let numbers = numbers(&epilogue.links, epilogue.bias.is_some()).ok_or_else(|| {
+        Error::internal("matmul", "operations after a product that its kernel does not know")
+    })?;
+    match numbers.activation {
+        None => {
             kernel.functions = vec![
                 FOUR,
                 "fn apply(z: elem) -> elem { \
@@ -37,7 +40,13 @@ pub(super) fn lanes(
                    return select(z, cut, z < elem(0.0)); }",
             ];
         }
-        Some(activation) => activate(&mut kernel, activation)?,
+        Some(op) => {
+            let missing = || crate::kernels::missing(op.label());
+            let expression = wgrad_shaders::unary(op.label()).ok_or_else(missing)?;
+            kernel.parts.extend(expression.parts);
+            kernel.functions.extend([FOUR, expression.function]);
+        }
     }
-    Ok(Built { kernel, block: (rows, 32 * cols4), operand: true })
+    let built = Built { kernel, block: (rows, 32 * cols4), numbers: None };
+    Ok((built, numbers))
 }

@@ -13,16 +13,19 @@ pub use choose::{Sizes, choose};
 pub use cooperative::Square;
 pub use registers::Tile;
 
-use super::word;
+use super::{
+    chain::{self, Arg, Link},
+    word,
+};
 use crate::{
     Caps,
     launch::{Launch, Operand, Program, Slot},
 };
-use epilogue::{Epilogue, can_follow, extra_offset, slope};
+use epilogue::Epilogue;
 use side::{Side, side};
 use wgrad_core::{
     Error, Layout, Result, Shape,
-    ops::{linear::Linear, unary::Unary},
+    ops::{binary::Binary, linear::Linear},
 };
 use wgrad_shaders::Kernel;
 
@@ -77,25 +80,25 @@ impl MatMulVariant {
 
 /// A product as kernels are built for it.
 #[derive(Clone, Copy)]
-struct Product {
+struct Product<'e> {
     a: Side,
     b: Side,
     /// What the kernel writes: the result, or the results of the parts.
     y: Layout,
     sizes: Sizes,
     batch_shape: [usize; 4],
-    epilogue: Epilogue,
+    epilogue: &'e Epilogue,
 }
 
-/// A kernel with its tile, and whether it binds an operand of the epilogue.
+/// A kernel with its tile, and the end of its parameters where a template is specialised by its epilogue.
 struct Built {
     kernel: Kernel,
     block: (u32, u32),
-    operand: bool,
+    numbers: Option<Vec<u32>>,
 }
 
 pub(super) fn matmul(ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Program> {
-    product(&ins[0].layout, &ins[1].layout, &outs[0].layout, Epilogue::default(), caps)
+    product(&ins[0].layout, &ins[1].layout, &outs[0].layout, &Epilogue::default(), caps)
 }
 
 pub(super) fn linear(
@@ -104,62 +107,95 @@ pub(super) fn linear(
     outs: &[Operand],
     caps: &Caps,
 ) -> Result<Program> {
-    let w = &ins[1].layout;
+    let bias = ins.get(2).map(|b| b.layout);
+    let epilogue = Epilogue { links: Joined::of_layer(op).links, bias, ..Epilogue::default() };
+    product(&ins[0].layout, &turned(&ins[1].layout), &outs[0].layout, &epilogue, caps)
+}
+
+/// A matrix with rows and columns exchanged.
+pub(crate) fn turned(w: &Layout) -> Layout {
     let swap = |s: &[usize]| Shape::from_checked(&[s[1], s[0]]);
-    let transposed = Layout { shape: swap(&w.shape), strides: swap(&w.strides), offset: w.offset };
-    let (bias, activation) = (ins.get(2).map(|b| b.layout), op.activation);
-    let epilogue = Epilogue { bias, activation, ..Epilogue::default() };
-    product(&ins[0].layout, &transposed, &outs[0].layout, epilogue, caps)
+    Layout { shape: swap(&w.shape), strides: swap(&w.strides), offset: w.offset }
 }
 
 /// Elements that are derived or summed beside a product on a software adapter, at most (benches/LOG.md).
 const MOST_JOINED: usize = 1 << 15;
 
-/// What may be joined to a product of two operands, for a layer's backward.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// What is joined to a product. Its operands are A and B, then the bias and the extra operand, as far as they are there.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Joined {
-    /// `A B ⊙ f'(e)`: the operation f; e is the third input.
-    pub backward: Option<Unary>,
+    /// Element-wise operations on the product, which is their operand 0; the bias and the extra operand follow.
+    pub links: Vec<Link>,
+    /// Whether an operand has one value per column: a vector.
+    pub bias: bool,
+    /// Whether an operand lies as the result does, but for its offset.
+    pub extra: bool,
     /// The sums of A's rows as a second output.
     pub row_sums: bool,
 }
 
 impl Joined {
-    /// Whether kernels for such an adapter can do it, and gain by it. All operands have rank 2 and the results are
-    /// contiguous; `elements` are those of the result that is derived, or of the operand that is summed.
+    /// What a layer does after its product.
+    pub fn of_layer(op: &Linear) -> Joined {
+        let mut links = Vec::new();
+        if op.bias {
+            links.push(Link { op: Binary::Add.into(), args: vec![Arg::In(0), Arg::In(1)] });
+        }
+        if let Some(activation) = op.activation {
+            let before = if op.bias { Arg::Link(0) } else { Arg::In(0) };
+            links.push(Link { op: activation.unary().into(), args: vec![before] });
+        }
+        Joined { links, bias: op.bias, ..Joined::default() }
+    }
+
+    /// Whether kernels for such an adapter can do it, and gain by it. Results are contiguous; `elements` are those
+    /// of the result, or of the operand that is summed.
     pub fn fits(&self, a: &Layout, elements: usize, caps: &Caps) -> bool {
         let lanes = match caps.force_matmul {
             Some(forced) => matches!(forced, MatMulVariant::Lanes { .. }),
             None => caps.software,
         };
+        if !lanes {
+            return !self.row_sums && chain::links_fit(&self.links);
+        }
         // Software adapters save a launch, and lose that again by scalar loops where there is much to do.
-        if lanes && elements > MOST_JOINED {
+        if (self.extra || self.row_sums) && elements > MOST_JOINED {
             return false;
         }
         let a = side(a);
         // Where A is read by fours, its rows must lie side by side.
-        let sums = lanes && (a.row == 1 || !a.vec4);
-        (!self.row_sums || sums) && self.backward.is_none_or(|op| can_follow(op, lanes))
+        let sums = !self.row_sums || a.row == 1 || !a.vec4;
+        let known = epilogue::numbers(&self.links, self.bias);
+        // An activation of its own would be another text to compile for no launch less.
+        sums && known.is_some_and(|numbers| numbers.activation.is_none())
     }
 }
 
 /// A product with what is joined to it.
 pub(super) fn joined(
-    joined: Joined,
+    joined: &Joined,
     ins: &[Operand],
     outs: &[Operand],
     caps: &Caps,
 ) -> Result<Program> {
-    let extra = ins.get(2).map_or(0, |e| e.layout.offset);
+    let operand = |there: bool, at: usize| ins.get(at).filter(|_| there).map(|x| x.layout);
+    let extra = operand(joined.extra, 2 + usize::from(joined.bias));
     let epilogue = Epilogue {
-        backward: joined.backward.map(|op| (op, extra)),
+        links: joined.links.clone(),
+        bias: operand(joined.bias, 2),
+        extra: extra.map(|layout| layout.offset),
         row_sums: outs.get(1).filter(|_| joined.row_sums).map(|sums| sums.layout.offset),
-        ..Epilogue::default()
     };
-    product(&ins[0].layout, &ins[1].layout, &outs[0].layout, epilogue, caps)
+    product(&ins[0].layout, &ins[1].layout, &outs[0].layout, &epilogue, caps)
 }
 
-fn product(a: &Layout, b: &Layout, y: &Layout, epilogue: Epilogue, caps: &Caps) -> Result<Program> {
+fn product(
+    a: &Layout,
+    b: &Layout,
+    y: &Layout,
+    epilogue: &Epilogue,
+    caps: &Caps,
+) -> Result<Program> {
     if !y.is_contiguous() {
         return Err(Error::internal("matmul", "the result is not contiguous"));
     }
@@ -192,10 +228,11 @@ fn product(a: &Layout, b: &Layout, y: &Layout, epilogue: Epilogue, caps: &Caps) 
 fn launch(product: &Product, variant: MatMulVariant, to: Slot, caps: &Caps) -> Result<Launch> {
     let Product { a, b, y, batch_shape, epilogue, .. } = product;
     let Sizes { m, n, k, batches, .. } = product.sizes;
-    let Built { kernel, block: (block_m, block_n), operand } = match variant {
+    let mut lanes = None;
+    let Built { kernel, block: (block_m, block_n), numbers } = match variant {
         MatMulVariant::Tiled => {
             let kernel = Kernel { name: "matmul_tiled", ..Kernel::default() };
-            Built { kernel, block: (16, 16), operand: false }
+            Built { kernel, block: (16, 16), numbers: None }
         }
         MatMulVariant::Registers { tile, .. } => registers::registers(tile, product)?,
         MatMulVariant::Thin { .. } => thin::thin(product)?,
@@ -203,13 +240,15 @@ fn launch(product: &Product, variant: MatMulVariant, to: Slot, caps: &Caps) -> R
             cooperative::cooperative(square, product, caps)?
         }
         MatMulVariant::Lanes { rows, cols4, shuffle } => {
-            lanes::lanes(rows, cols4, shuffle, product.sizes.aligned, epilogue)?
+            let (built, known) =
+                lanes::lanes(rows, cols4, shuffle, product.sizes.aligned, epilogue)?;
+            lanes = Some(known);
+            built
         }
     };
     let parts = variant.parts();
     let (blocks_m, blocks_n) = (m.div_ceil(block_m as usize), n.div_ceil(block_n as usize));
-    let lanes = matches!(variant, MatMulVariant::Lanes { .. });
-    if epilogue.row_sums.is_some() && !lanes {
+    if epilogue.row_sums.is_some() && lanes.is_none() {
         return Err(Error::internal("matmul", "row sums beside a product that has none"));
     }
     // Row sums are 32 rows a workgroup.
@@ -223,7 +262,8 @@ fn launch(product: &Product, variant: MatMulVariant, to: Slot, caps: &Caps) -> R
             format!("{m}x{n} times {batches} is too large for one launch"),
         ));
     }
-    let (bias_offset, bias_col) = epilogue.bias.map_or((0, 0), |b| (b.offset, b.strides[0]));
+    let [bias_offset, bias_col] = epilogue.bias_at();
+    let slope = lanes.map_or(1.0, |known| known.slope);
     let work = (m * n * batches) as u64 * k.max(1) as u64;
     // The yardstick goes through k one by one, the others by four or more, and stores up to 32 rows.
     let steps = match variant {
@@ -237,33 +277,32 @@ fn launch(product: &Product, variant: MatMulVariant, to: Slot, caps: &Caps) -> R
         .params([a.offset, a.row, a.col, b.offset].map(word))
         .params([b.row, b.col, y.offset, n].map(word))
         .params([m * n, grid[0], blocks_m, blocks_n].map(word))
-        .params([
-            slope(epilogue).to_bits(),
-            word(bias_offset),
-            word(bias_col),
-            extra_offset(epilogue),
-        ])
+        .params([slope.to_bits(), bias_offset, bias_col, epilogue.extra_at()])
         .params(batch_shape.map(word))
         .params(a.batch.map(word))
         .params(b.batch.map(word));
-    if !matches!(variant, MatMulVariant::Tiled | MatMulVariant::Lanes { .. }) {
-        launch = launch.params([word(parts), word(part_of(k, parts)), 0, 0]);
-    }
     launch = launch.read(1, Slot::In(0)).read(2, Slot::In(1));
-    if lanes {
-        let or = |there: bool, slot: Slot, other: Slot| if there { slot } else { other };
+    if let Some(known) = lanes {
         let sums = epilogue.row_sums.unwrap_or(0);
         return Ok(launch
-            .params([u32::from(epilogue.backward.is_some()), word(sums), word(sum_blocks), 0])
-            .read(3, or(epilogue.bias.is_some(), Slot::In(2), Slot::Zeros))
-            .read(4, or(epilogue.backward.is_some(), Slot::In(2), Slot::Zeros))
+            .params([known.joined, word(sums), word(sum_blocks), known.factor.to_bits()])
+            .read(3, epilogue.bias_slot().unwrap_or(Slot::Zeros))
+            .read(4, epilogue.extra_slot().unwrap_or(Slot::Zeros))
             .write(5, to)
-            .write(6, or(sum_blocks > 0, Slot::Out(1), Slot::Spare)));
+            .write(6, if sum_blocks > 0 { Slot::Out(1) } else { Slot::Spare }));
     }
-    match epilogue.operand().filter(|_| operand) {
-        Some(slot) => Ok(launch.read(3, slot).write(4, to)),
-        None => Ok(launch.write(3, to)),
+    let Some(numbers) = numbers else { return Ok(launch.write(3, to)) };
+    launch = launch.params([word(parts), word(part_of(k, parts))]).params(numbers);
+    Ok(operands(launch, epilogue, 3, to))
+}
+
+/// Bindings from `at` on: the epilogue's operands, and the result.
+fn operands(mut launch: Launch, epilogue: &Epilogue, mut at: u32, to: Slot) -> Launch {
+    for slot in [epilogue.bias_slot(), epilogue.extra_slot()].into_iter().flatten() {
+        launch = launch.read(at, slot);
+        at += 1;
     }
+    launch.write(at, to)
 }
 
 /// How much of k a part takes: a multiple of what any kernel takes at once.

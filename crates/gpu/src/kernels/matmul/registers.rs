@@ -45,7 +45,7 @@ impl Tile {
 pub(super) fn registers(tile: Tile, product: &Product) -> Result<Built> {
     let [bm, bn, bk, tm, tn] = tile.sizes();
     let Product { a, b, y, sizes, epilogue, .. } = product;
-    let y_vec4 = sizes.n.is_multiple_of(4) && y.offset.is_multiple_of(4);
+    let y_vec4 = sizes.n.is_multiple_of(4) && y.offset.is_multiple_of(4) && epilogue.by_four();
     let whole = a.vec4 && b.vec4 && y_vec4 && whole(sizes, [bm, bn, bk]);
     let mut kernel = Kernel {
         name: "matmul_registers",
@@ -63,8 +63,8 @@ pub(super) fn registers(tile: Tile, product: &Product) -> Result<Built> {
         aliases: vec![("a_layout", a.layout), ("b_layout", b.layout)],
         ..Kernel::default()
     };
-    specialise(&mut kernel, epilogue)?;
-    Ok(Built { kernel, block: (bm, bn), operand: epilogue.operand().is_some() })
+    let numbers = Some(specialise(&mut kernel, epilogue)?);
+    Ok(Built { kernel, block: (bm, bn), numbers })
 }
 
 /// Whether all sizes are multiples of the tile's, so that nothing need be masked.

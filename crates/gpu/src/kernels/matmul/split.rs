@@ -3,8 +3,8 @@
 
 use super::{
     MatMulVariant, Product,
-    epilogue::{Epilogue, extra_offset, slope, specialise},
-    launch,
+    epilogue::{Epilogue, specialise},
+    launch, operands,
 };
 use crate::{
     Caps,
@@ -18,7 +18,8 @@ pub(super) fn split(product: &Product, variant: MatMulVariant, caps: &Caps) -> R
     let sizes = &product.sizes;
     let shape = Shape::from_checked(&[sizes.batches * variant.parts(), sizes.m, sizes.n]);
     let y = Layout::contiguous(shape);
-    let parts = Product { y, epilogue: Epilogue::default(), ..*product };
+    let plain = Epilogue::default();
+    let parts = Product { y, epilogue: &plain, ..*product };
     let between = Slot::Scratch(0);
     Ok(Program {
         launches: vec![
@@ -30,30 +31,23 @@ pub(super) fn split(product: &Product, variant: MatMulVariant, caps: &Caps) -> R
 }
 
 fn sum(product: &Product, parts: usize, from: Slot, caps: &Caps) -> Result<Launch> {
-    let (y, epilogue) = (&product.y, &product.epilogue);
+    let (y, epilogue) = (&product.y, product.epilogue);
     let [m, n, batches] = [product.sizes.m, product.sizes.n, product.sizes.batches];
-    let vec4 = n.is_multiple_of(4) && y.offset.is_multiple_of(4);
+    let vec4 = n.is_multiple_of(4) && y.offset.is_multiple_of(4) && epilogue.by_four();
     let mut kernel =
         Kernel { name: "matmul_sum", values: vec![("vec4", u32::from(vec4))], ..Kernel::default() };
-    specialise(&mut kernel, epilogue)?;
+    let numbers = specialise(&mut kernel, epilogue)?;
     let threads = y.numel() / if vec4 { 4 } else { 1 };
-    let (bias_offset, bias_col) = epilogue.bias.map_or((0, 0), |b| (b.offset, b.strides[0]));
+    let [bias_offset, bias_col] = epilogue.bias_at();
     let launch = Launch::new(kernel, grid(threads, parts, caps), (y.numel() * parts) as u64)
         .params([m, n, 0, batches].map(word))
         .params([0; 4])
         .params([0, 0, word(y.offset), word(n)])
         .params([word(m * n), 0, 0, 0])
-        .params([
-            slope(epilogue).to_bits(),
-            word(bias_offset),
-            word(bias_col),
-            extra_offset(epilogue),
-        ])
+        .params([0, bias_offset, bias_col, epilogue.extra_at()])
         .params([0; 12])
-        .params([word(parts), 0, 0, 0])
+        .params([word(parts), 0])
+        .params(numbers)
         .read(1, from);
-    Ok(match epilogue.operand() {
-        Some(slot) => launch.read(2, slot).write(3, Slot::Out(0)),
-        None => launch.write(2, Slot::Out(0)),
-    })
+    Ok(operands(launch, epilogue, 2, Slot::Out(0)))
 }

@@ -40,7 +40,7 @@ pub(super) fn thin(product: &Product) -> Result<Built> {
         aliases: vec![("unit", unit)],
         ..Kernel::default()
     };
-    specialise(&mut kernel, epilogue)?;
+    let numbers = Some(specialise(&mut kernel, epilogue)?);
     let block = if by_col { (few, 4 * tl) } else { (4 * tl, few) };
-    Ok(Built { kernel, block, operand: epilogue.operand().is_some() })
+    Ok(Built { kernel, block, numbers })
 }
