@@ -31,6 +31,7 @@ pub use graph::no_grad;
 pub use layout::{Layout, collapse_together};
 pub use op::{Meta, Op};
 pub use ops::operators::Operand;
+pub use ops::{conv::Conv2dOptions, pool::Pool2dOptions, window::Pair};
 pub use parameters::FlatParameters;
 pub use shape::{MAX_RANK, Shape};
 pub use step::{Call, Place, Plan, PlanReport, Sharing, Source, Step, Trace, Value};
