@@ -13,6 +13,7 @@
 //! # Ok(()) }
 //! ```
 
+pub use wgrad_core::{Conv2dOptions, Pair, Pool2dOptions};
 pub use wgrad_core::{
     DType, Device, DeviceInfo, DeviceKind, Element, Error, ErrorKind, FlatParameters, Gradients,
     Layout, MemoryReport, Operand, PlanReport, READ_TIMEOUT, Read, Result, Role, Shape, Step,
@@ -29,9 +30,14 @@ pub mod prelude {
         DType, Device, DeviceKind, Element, Error, ErrorKind, Gradients, Result, Step, Tensor,
         no_grad,
     };
+    pub use wgrad_core::{Conv2dOptions, Pool2dOptions};
     pub use wgrad_nn::{
         Activation, Adam, AdamW, Batches, Dataset, Idx, Init, Layer, Linear, Mlp, MlpOptions,
         Module, Optimizer, Sequential, Sgd, Visitor, accuracy, count_correct, module,
+    };
+    pub use wgrad_nn::{
+        AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, Conv1d, Conv2d, ConvTranspose2d, Flatten,
+        MaxPool1d, MaxPool2d,
     };
 }
 

@@ -65,7 +65,12 @@ fn common(a: usize, b: usize) -> usize {
 /// Kernels count places in the image, padding included, in i32 and add them up.
 const MOST: usize = 1 << 28;
 
-fn in_reach(op: &'static str, options: &Conv2dOptions, x: &Layout, kernel: [usize; 2]) -> Result<()> {
+fn in_reach(
+    op: &'static str,
+    options: &Conv2dOptions,
+    x: &Layout,
+    kernel: [usize; 2],
+) -> Result<()> {
     for axis in 0..2 {
         let reach = window_reach(options, kernel[axis], axis);
         let size = x.shape[axis + 2].saturating_add(options.padding[axis].saturating_mul(2));
@@ -88,7 +93,12 @@ fn window_reach(options: &Conv2dOptions, kernel: usize, axis: usize) -> usize {
 }
 
 /// y [n, c_out, oh, ow] from x and the weight.
-pub(super) fn forward(op: &Conv, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Program> {
+pub(super) fn forward(
+    op: &Conv,
+    ins: &[Operand],
+    outs: &[Operand],
+    caps: &Caps,
+) -> Result<Program> {
     let ([x, w, y], options) = ([ins[0].layout, ins[1].layout, outs[0].layout], op.options);
     let kernel = [w.shape[2], w.shape[3]];
     in_reach("conv2d", &options, &x, kernel)?;
@@ -143,7 +153,13 @@ pub(super) fn for_input(
         a: w,
         a_strides: [w.strides[1], c_out * w.strides[0], w.strides[0], w.strides[2], w.strides[3]],
         b: dy,
-        b_strides: [dy.strides[0], c_out * dy.strides[1], dy.strides[1], dy.strides[2], dy.strides[3]],
+        b_strides: [
+            dy.strides[0],
+            c_out * dy.strides[1],
+            dy.strides[1],
+            dy.strides[2],
+            dy.strides[3],
+        ],
         axes: std::array::from_fn(|i| Axis {
             size: dy.shape[i + 2],
             out: dx.shape[i + 2],
@@ -178,7 +194,13 @@ pub(super) fn for_weight(
         columns: [c_in, op.kernel[0], op.kernel[1]],
         inner: [x.shape[0], dy.shape[2], dy.shape[3]],
         a: dy,
-        a_strides: [dy.strides[1], rows * dy.strides[1], dy.strides[0], dy.strides[2], dy.strides[3]],
+        a_strides: [
+            dy.strides[1],
+            rows * dy.strides[1],
+            dy.strides[0],
+            dy.strides[2],
+            dy.strides[3],
+        ],
         b: x,
         b_strides: [x.strides[1], c_in * x.strides[1], x.strides[0], x.strides[2], x.strides[3]],
         axes: std::array::from_fn(|i| Axis {
@@ -222,7 +244,8 @@ impl Product {
             let lanes = if caps.software { 8 } else { 64 };
             // Few texts: each is compiled at its first use.
             let cols4 = if caps.software && columns > 32 { 2 } else { 1 };
-            let values = [("rows", rows), ("cols4", cols4), ("lanes", lanes), ("shuffle", shuffle.into())];
+            let values =
+                [("rows", rows), ("cols4", cols4), ("lanes", lanes), ("shuffle", shuffle.into())];
             return Built {
                 kernel: kernel("conv_lanes", &values),
                 block: [rows as usize, (lanes * 4 * cols4) as usize],
@@ -235,7 +258,11 @@ impl Product {
             _ => (64, 64),
         };
         let values = [("bm", bm), ("bn", bn), ("bk", 16), ("tm", 4)];
-        Built { kernel: kernel("conv_tiles", &values), block: [bm as usize, bn as usize], depth: 16 }
+        Built {
+            kernel: kernel("conv_tiles", &values),
+            block: [bm as usize, bn as usize],
+            depth: 16,
+        }
     }
 
     fn lower(&self, caps: &Caps) -> Result<Program> {
@@ -301,7 +328,8 @@ impl Product {
         ];
         let blocks = all.into_iter().try_fold(1usize, |all, count| all.checked_mul(count));
         let most = caps.max_groups as usize;
-        let blocks = blocks.filter(|&blocks| blocks.div_ceil(most) <= most && u32::try_from(blocks).is_ok());
+        let blocks =
+            blocks.filter(|&blocks| blocks.div_ceil(most) <= most && u32::try_from(blocks).is_ok());
         let Some(blocks) = blocks else {
             return Err(Error::size(
                 self.op,
@@ -311,14 +339,17 @@ impl Product {
         let grid = [blocks.min(most), blocks.div_ceil(most)];
         let [one, two] = self.axes;
         // The taps of a class, per channel or image; then the search for them, and the stores.
-        let inner = part_k0.saturating_mul(part_k1.div_ceil(one.step())).saturating_mul(k2.div_ceil(two.step()));
+        let inner = part_k0
+            .saturating_mul(part_k1.div_ceil(one.step()))
+            .saturating_mul(k2.div_ceil(two.step()));
         let steps = if built.depth == 1 {
             inner + part_k1 * k2 + one.step() + two.step() + built.block[0] + 2
         } else {
             (inner / built.depth + 1) * (built.depth + 1) + one.step() + two.step()
         };
         let taps = (k0 * k1 * k2).div_ceil(one.step() * two.step());
-        let work = (self.rows * columns * self.groups * one.div * two.div) as u64 * taps.max(1) as u64;
+        let work =
+            (self.rows * columns * self.groups * one.div * two.div) as u64 * taps.max(1) as u64;
         let signed = |x: i64| x as i32 as u32;
         let tap = |axis: Axis| signed(axis.step() as i64 * axis.dk / axis.div as i64);
         let [a_row, a_group, a_k0, a_k1, a_k2] = self.a_strides;
