@@ -16,6 +16,7 @@ mod order;
 mod shapes;
 #[path = "../support/mod.rs"]
 mod support;
+mod windows;
 
 use std::{fmt::Debug, process::ExitCode};
 use support::{
@@ -61,7 +62,9 @@ fn main() -> ExitCode {
         return code;
     }
     runner::main(|suite| {
-        for (name, fault) in [shapes::ROWS, numbers::ROWS, indices::ROWS, order::ROWS].concat() {
+        for (name, fault) in
+            [shapes::ROWS, numbers::ROWS, indices::ROWS, order::ROWS, windows::ROWS].concat()
+        {
             suite.cpu(format!("{name}::cpu"), move || {
                 fault(&Device::cpu());
                 Ok(())
