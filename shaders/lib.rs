@@ -36,6 +36,7 @@ const KERNELS: &[(&str, &str)] = files!(
     "generate" "map1" "map2" "map3" "matmul_tiled" "narrow_f16" "one_hot" "random" "random_advance"
     "reduce_groups" "reduce_lanes" "roofline_copy" "roofline_multiply_add" "scatter_rows" "sgd" "softmax_backward_groups"
     "softmax_backward_lanes" "softmax_groups" "softmax_lanes" "widen_f16"
+    "avg_pool" "avg_pool_backward" "max_pool" "max_pool_backward"
 );
 
 /// Kernels that must be unrolled, or whose bindings vary, and are therefore templates.
@@ -50,6 +51,8 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("matmul_cooperative", include_str!("matmul_cooperative.wgsl.jinja")),
     ("softmax_backward_registers", include_str!("softmax_backward_registers.wgsl.jinja")),
     ("softmax_registers", include_str!("softmax_registers.wgsl.jinja")),
+    ("conv_lanes", include_str!("conv_lanes.wgsl.jinja")),
+    ("conv_tiles", include_str!("conv_tiles.wgsl.jinja")),
 ];
 
 /// Helpers that several kernels share.
@@ -82,6 +85,8 @@ const PARTS: &[(&str, &str)] = &[
     ("sigmoid", include_str!("lib/sigmoid.wgsl")),
     ("tanh", include_str!("lib/tanh.wgsl")),
     ("unguarded", include_str!("lib/unguarded.wgsl")),
+    ("conv_params", include_str!("lib/conv_params.wgsl")),
+    ("pool_windows", include_str!("lib/pool_windows.wgsl")),
     ("walk", include_str!("lib/walk.wgsl")),
     ("watch", include_str!("lib/watch.wgsl")),
 ];
@@ -180,7 +185,17 @@ pub fn defaults() -> Vec<(&'static str, Kernel)> {
         ("packed", 1),
     ];
     let cooperative = gpu("matmul_cooperative", &[&cooperative[..], &fours].concat(), &rows);
+    let conv = |name, values: &[(&'static str, u32)]| Kernel {
+        name,
+        parts: vec!["conv_params"],
+        values: values.to_vec(),
+        ..Kernel::default()
+    };
+    let conv_lanes = [("rows", 8), ("cols4", 2), ("lanes", 8), ("shuffle", 1)];
+    let conv_tiles = [("bm", 64), ("bn", 64), ("bk", 16), ("tm", 4)];
     vec![
+        ("conv_lanes", conv("conv_lanes", &conv_lanes)),
+        ("conv_tiles", conv("conv_tiles", &conv_tiles)),
         ("matmul_lanes", lanes(1)),
         ("matmul_lanes_without_subgroups", lanes(0)),
         ("matmul_registers_64", registers(64, 64, 16, 8, 8)),

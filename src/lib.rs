@@ -13,6 +13,7 @@
 //! # Ok(()) }
 //! ```
 
+pub use wgrad_core::{Conv2dOptions, Pair, Pool2dOptions};
 pub use wgrad_core::{
     AttentionOptions, DType, Device, DeviceInfo, DeviceKind, Element, Error, ErrorKind,
     FlatParameters, Gradients, Layout, MemoryReport, Operand, PlanReport, READ_TIMEOUT, Read,
@@ -29,10 +30,15 @@ pub mod prelude {
         AttentionOptions, DType, Device, DeviceKind, Element, Error, ErrorKind, Gradients, Result,
         Step, Tensor, no_grad,
     };
+    pub use wgrad_core::{Conv2dOptions, Pool2dOptions};
     pub use wgrad_nn::{
         Activation, Adam, AdamW, Batches, Dataset, Embedding, Gru, Idx, Init, Layer, Linear, Lstm,
         Mlp, MlpOptions, Module, MultiHeadAttention, Optimizer, Positions, Sequential, Sgd,
         TransformerBlock, Visitor, accuracy, count_correct, module,
+    };
+    pub use wgrad_nn::{
+        AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, Conv1d, Conv2d, ConvTranspose2d, Flatten,
+        MaxPool1d, MaxPool2d,
     };
 }
 

@@ -615,6 +615,67 @@ const FACTS: &[Fact] = &[
         let error = told.unwrap_err();
         assert!(error.message().contains("index 9 at position 1"), "{error}");
     }),
+    ("a_small_convolutional_net_trains", |d| {
+        let train = |recorded: bool| -> (Vec<Vec<f64>>, usize) {
+            let mut init = Init::new(3);
+            let (one, two, dense) = (
+                Conv2d::new(1, 6, 3, &mut init).unwrap().padding(1),
+                Conv2d::new(6, 9, 3, &mut init).unwrap().stride(2).unwrap(),
+                Linear::new(9, 4, &mut init).unwrap(),
+            );
+            let net = Sequential::new()
+                .then(one)
+                .then(Activation::Relu)
+                .then(MaxPool2d::new(2).unwrap())
+                .then(two)
+                .then(Activation::Relu)
+                .then(AdaptiveAvgPool2d::new(1).unwrap())
+                .then(Flatten)
+                .then(dense)
+                .on(d)
+                .unwrap();
+            let sgd = Sgd::new(&net, 0.3).unwrap().momentum(0.9).unwrap();
+            let work = |batch: &[Tensor]| {
+                let loss = net.forward(&batch[0])?.cross_entropy(&batch[1])?;
+                sgd.step(&loss.backward()?)?;
+                Ok(vec![loss])
+            };
+            // Four kinds of stripes, which a filter of 3 x 3 can tell apart.
+            let (n, side) = (16, 10);
+            let stripes: Vec<f32> = (0..n * side * side)
+                .map(|i| {
+                    let (kind, row, column) = (i / (side * side) % 4, i / side % side, i % side);
+                    let phase = [row, column, row + column, row + side - column][kind];
+                    if phase % 3 == 0 { 1.0 } else { 0.0 }
+                })
+                .collect();
+            let x = Tensor::from_vec(stripes, [n, 1, side, side], d).unwrap();
+            let labels: Vec<i32> = (0..n as i32).map(|i| i % 4).collect();
+            let labels = Tensor::from_vec(labels, [n], d).unwrap();
+            let step = Step::new(d, &work);
+            let mut seen = Vec::new();
+            for _ in 0..30 {
+                let loss = match recorded {
+                    true => step.run(&[&x, &labels]).unwrap(),
+                    false => work(&[x.clone(), labels.clone()]).unwrap(),
+                };
+                seen.push(read(&loss[0]).unwrap());
+            }
+            let dispatches =
+                if recorded { step.report(&[&x, &labels]).unwrap().dispatches } else { 0 };
+            (seen, dispatches)
+        };
+        let ((recorded, dispatches), (eager, _)) = (train(true), train(false));
+        let last = recorded.last().unwrap()[0];
+        assert!(last < 0.2 * recorded[0][0], "the loss went from {} to {last}", recorded[0][0]);
+        // The first steps; later ones spread what rounding began.
+        for (recorded, eager) in recorded.iter().zip(eager).take(5) {
+            near("optimizer_steps", recorded, &eager);
+        }
+        if let Some(gpu) = Gpu::of(d) {
+            assert_eq!(dispatches, if gpu.caps().software { 0 } else { 0 });
+        }
+    }),
     ("half_precision_inputs_at_odd_places", |d| {
         let all = draw(50, &[7], d).cast(DType::F16).unwrap();
         let step = Step::new(d, |x| Ok(vec![x[0].try_add(&x[0])?]));

@@ -17,6 +17,7 @@ mod order;
 mod shapes;
 #[path = "../support/mod.rs"]
 mod support;
+mod windows;
 
 use std::{fmt::Debug, process::ExitCode};
 use support::{
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
         return code;
     }
     runner::main(|suite| {
-        let all = [shapes::ROWS, numbers::ROWS, indices::ROWS, order::ROWS, attention::ROWS];
+        let all = [shapes::ROWS, numbers::ROWS, indices::ROWS, order::ROWS, attention::ROWS, windows::ROWS];
         for (name, fault) in all.concat() {
             suite.cpu(format!("{name}::cpu"), move || {
                 fault(&Device::cpu());

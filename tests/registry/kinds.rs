@@ -24,6 +24,10 @@ use wgrad_core::{
         softmax::{Softmax, SoftmaxBackward},
         unary::{Unary, UnaryBackward},
     },
+    ops::{
+        conv::{Conv, Conv2dOptions, ConvInput, ConvWeight},
+        pool::{Averages, AvgPool, AvgPoolBackward, MaxPool, MaxPoolBackward, Pool2dOptions},
+    },
 };
 
 /// Family and name, with the settings that change what is computed.
@@ -70,6 +74,14 @@ pub fn kind(op: &Op) -> Kind {
         Op::Random(_) => ("Random", String::new()),
         Op::Sgd(op) => ("Sgd", format!(" {} {}", op.momentum, op.nesterov)),
         Op::Adam(op) => ("Adam", format!(" {}", op.decoupled)),
+        Op::Conv(op) => ("Conv", format!(" {}", op.bias)),
+        Op::ConvInput(op) => ("ConvInput", format!(" {}", op.bias)),
+        Op::ConvWeight(_) => ("ConvWeight", String::new()),
+        // Without a gradient to come, the places of the maxima are not kept; the kernel is the same.
+        Op::MaxPool(_) => ("MaxPool", String::new()),
+        Op::MaxPoolBackward(_) => ("MaxPoolBackward", String::new()),
+        Op::AvgPool(_) => ("AvgPool", String::new()),
+        Op::AvgPoolBackward(_) => ("AvgPoolBackward", String::new()),
     };
     (family.to_owned(), format!("{}{form}", op.name()))
 }
@@ -132,6 +144,18 @@ pub fn all() -> Vec<Op> {
     }
     for activation in [FusedActivation::Sigmoid, FusedActivation::Tanh] {
         all.push(Linear { bias: true, activation: Some(activation) }.into());
+    }
+    let (options, windows) = (Conv2dOptions::new(), Pool2dOptions::new(1));
+    for bias in [false, true] {
+        all.push(Conv { options, bias }.into());
+        all.push(ConvInput { options, size: [1, 1], bias }.into());
+    }
+    all.push(ConvWeight { options, kernel: [1, 1] }.into());
+    all.push(MaxPool { options: windows, index: true }.into());
+    all.push(MaxPoolBackward { options: windows, size: [1, 1] }.into());
+    for averages in [Averages::Sliding(windows), Averages::Adaptive([1, 1])] {
+        all.push(AvgPool(averages).into());
+        all.push(AvgPoolBackward { averages, size: [1, 1] }.into());
     }
     for (momentum, nesterov) in [(false, false), (true, false), (true, true)] {
         all.push(Sgd { momentum, nesterov }.into());

@@ -37,6 +37,7 @@ const TABLE: &[(&str, Rule, &str)] = &[
     ("variance",   Rule::Close { rtol: 1e-5, atol: 4e-6 }, "two passes, values of size 1"),
     ("matmul",     Rule::Product { also: 0.0 }, "products summed in order of k"),
     ("linear",     Rule::Product { also: 4e-7 }, "matmul, a bias, and an activation that does not stretch"),
+    ("conv",       Rule::Product { also: 4e-7 }, "products summed tap after tap, and a bias"),
     ("softmax",    Rule::Close { rtol: 1e-5, atol: 2.3e-6 }, "tiny probabilities: (3 + 3d) u for distance d"),
     ("masked_softmax", Rule::Close { rtol: 1e-5, atol: 2.3e-6 }, "as softmax"),
     ("attention",  Rule::Close { rtol: 1e-5, atol: 4.6e-6 }, "scores of size 1 shift weights by a product's error; then a mean of values of size 1"),

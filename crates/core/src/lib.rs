@@ -33,6 +33,7 @@ pub use layout::{Layout, collapse_together};
 pub use op::{Meta, Op};
 pub use ops::attention::AttentionOptions;
 pub use ops::operators::Operand;
+pub use ops::{conv::Conv2dOptions, pool::Pool2dOptions, window::Pair};
 pub use parameters::FlatParameters;
 pub use recompute::recompute;
 pub use shape::{MAX_RANK, Shape};

@@ -9,6 +9,7 @@ use crate::{
         cast::Cast,
         compare::{Compare, CompareScalar},
         concat::Concat,
+        conv::{Conv, ConvInput, ConvWeight},
         copy::Copy,
         create::{Arange, Fill, OneHot},
         cross_entropy::CrossEntropy,
@@ -18,6 +19,7 @@ use crate::{
         matmul::MatMul,
         optimizer::{Adam, Sgd},
         pad::Pad,
+        pool::{AvgPool, AvgPoolBackward, MaxPool, MaxPoolBackward},
         random::Random,
         reduce::Reduce,
         select::{Mask, Where},
@@ -161,6 +163,20 @@ families! {
     Sgd,
     /// Adam, one step.
     Adam,
+    /// 2-D convolution.
+    Conv,
+    /// Transposed convolution: the gradient for the input.
+    ConvInput,
+    /// The gradient for the weight of a convolution.
+    ConvWeight,
+    /// Maxima of windows.
+    MaxPool,
+    /// Backward of maxima of windows.
+    MaxPoolBackward,
+    /// Means of windows.
+    AvgPool,
+    /// Backward of means of windows.
+    AvgPoolBackward,
 }
 
 impl Op {

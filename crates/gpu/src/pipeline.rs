@@ -160,4 +160,5 @@ impl Pipelines {
 /// indices follow from shapes alone.
 fn trusted(name: &str) -> bool {
     matches!(name, "matmul_lanes" | "matmul_registers" | "matmul_thin" | "matmul_cooperative")
+        || matches!(name, "conv_lanes" | "conv_tiles")
 }

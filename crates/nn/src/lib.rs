@@ -61,12 +61,18 @@ mod sequential;
 mod state;
 mod transformer;
 
+mod layers;
+
 pub use activation::Activation;
 pub use attention::MultiHeadAttention;
 pub use buffer::Buffer;
 pub use data::{Batches, Dataset, Idx};
 pub use embedding::Embedding;
 pub use init::Init;
+pub use layers::{
+    AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, Conv1d, Conv2d, ConvTranspose2d, Flatten, MaxPool1d,
+    MaxPool2d,
+};
 pub use linear::Linear;
 pub use metrics::{accuracy, count_correct};
 pub use mlp::{Mlp, MlpOptions};

@@ -14,6 +14,9 @@ mod softmax;
 mod step;
 mod unary;
 
+mod conv;
+mod pool;
+
 use super::{
     inputs::{Input, Lie},
     row::Row,
@@ -35,6 +38,8 @@ pub fn rows() -> Vec<Row> {
         half::rows(),
         random::rows(),
         step::rows(),
+        conv::rows(),
+        pool::rows(),
     ];
     families.into_iter().flatten().collect()
 }

@@ -73,6 +73,13 @@ pub const CASES: &[Case] = &[
         make: Some(|d| eager_step(64, &[64, 128, 10], d)),
     },
     Case {
+        name: "conv2d_3x3",
+        what: "32 -> 64 channels of 28 x 28, padding 1, batch 32: forward and both gradients",
+        flops: 3.0 * 2.0 * 32.0 * 784.0 * 64.0 * 32.0 * 9.0,
+        bytes: 0.0,
+        make: Some(conv2d_3x3),
+    },
+    Case {
         name: "softmax_rows",
         what: "softmax of 4096 x 1024 along the last axis",
         flops: 0.0,
@@ -126,6 +133,18 @@ fn uniform(shape: &[usize], device: &Device) -> Result<Tensor> {
 fn matmul(n: usize, device: &Device) -> Result<Run> {
     let (a, b) = (uniform(&[n, n], device)?, uniform(&[n, n], device)?);
     Ok(Box::new(move || finish(&a.matmul(&b)?)))
+}
+
+fn conv2d_3x3(device: &Device) -> Result<Run> {
+    let x = uniform(&[32, 32, 28, 28], device)?.requiring_grad();
+    let w = uniform(&[64, 32, 3, 3], device)?.requiring_grad();
+    let dy = uniform(&[32, 64, 28, 28], device)?;
+    let options = Conv2dOptions::new().padding(1);
+    Ok(Box::new(move || {
+        let gradients = x.conv2d(&w, None, &options)?.backward_with(&dy)?;
+        finish(gradients.wrt(&x)?)?;
+        finish(gradients.wrt(&w)?)
+    }))
 }
 
 fn on_rows(device: &Device, f: fn(&Tensor, &Tensor) -> Result<Tensor>) -> Result<Run> {

@@ -298,7 +298,10 @@ fn reads(op: &Op, i: usize) -> bool {
 /// Whether the kernel wants its outputs contiguous.
 fn contiguous_outputs(op: &Op) -> bool {
     use Op::{Adam, CrossEntropy, Linear, MatMul, Random, Sgd};
+    use Op::{AvgPool, AvgPoolBackward, Conv, ConvInput, ConvWeight, MaxPool, MaxPoolBackward};
     matches!(op, MatMul(_) | Linear(_) | Random(_) | Sgd(_) | Adam(_) | CrossEntropy(_))
+        || matches!(op, Conv(_) | ConvInput(_) | ConvWeight(_))
+        || matches!(op, MaxPool(_) | MaxPoolBackward(_) | AvgPool(_) | AvgPoolBackward(_))
 }
 
 /// Locks the buffers and runs `kernel` on their contents. What a kernel cannot take where it lies goes

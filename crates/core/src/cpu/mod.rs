@@ -23,6 +23,9 @@ mod simd;
 mod softmax;
 mod unary;
 
+mod conv;
+mod pool;
+
 use crate::{
     Backend, Buf, DType, DeviceInfo, DeviceKind, Error, MemoryReport, Op, Pending, Plan, Result,
     Role, Trace, View, foreign_buffer,
@@ -174,6 +177,21 @@ fn kernel(memory: &Arc<Memory>, op: &Op, ins: &[In<'_>], outs: &mut [Out<'_>]) -
         Op::Adam(op) => {
             operands!([_, g, ..], [p, hyper, m, v] => optimizer::adam(op, g, hyper, p, m, v))
         }
+        Op::Conv(op) => operands!([x, w, bias @ ..], [y] => {
+            conv::forward(op, memory, x, w, bias.first(), y)
+        }),
+        Op::ConvInput(op) => operands!([dy, w, bias @ ..], [dx] => {
+            conv::for_input(op, memory, dy, w, bias.first(), dx)
+        }),
+        Op::ConvWeight(op) => operands!([x, dy], [dw] => conv::for_weight(op, memory, x, dy, dw)),
+        Op::MaxPool(op) => {
+            operands!([x], [y, index @ ..] => pool::max(op, x, y, index.first_mut()))
+        }
+        Op::MaxPoolBackward(op) => {
+            operands!([dy, index], [dx] => pool::max_backward(op, dy, index, dx))
+        }
+        Op::AvgPool(op) => operands!([x], [y] => pool::average(op, x, y)),
+        Op::AvgPoolBackward(op) => operands!([dy], [dx] => pool::average_backward(op, dy, dx)),
     }
 }
 

@@ -27,6 +27,10 @@ pub mod statistics;
 pub mod unary;
 pub mod view;
 
+pub mod conv;
+pub mod pool;
+pub mod window;
+
 use crate::{DType, Error, Meta, Result};
 
 /// An error unless the type is floating-point.

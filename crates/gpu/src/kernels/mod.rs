@@ -12,6 +12,9 @@ mod reduce;
 mod softmax;
 
 pub(crate) use matmul::turned;
+mod conv;
+mod pool;
+
 pub use matmul::{Joined, MatMulVariant, Sizes, Square, Tile, choose as choose_matmul};
 
 use crate::{
@@ -138,6 +141,13 @@ fn lower_wide(op: &Op, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result
         Op::MaskedSoftmax(op) => masked_softmax::forward(op, ins, outs, caps)?,
         Op::MaskedSoftmaxBackward(op) => masked_softmax::backward(op, ins, outs, caps)?,
         Op::CrossEntropy(op) => return softmax::cross_entropy(op, ins, outs, caps),
+        Op::Conv(op) => return conv::forward(op, ins, outs, caps),
+        Op::ConvInput(op) => return conv::for_input(op, ins, outs, caps),
+        Op::ConvWeight(op) => return conv::for_weight(op, ins, outs, caps),
+        Op::MaxPool(op) => pool::max(op, ins, outs, caps)?,
+        Op::MaxPoolBackward(op) => pool::max_backward(op, ins, outs, caps)?,
+        Op::AvgPool(op) => pool::average(op, ins, outs, caps)?,
+        Op::AvgPoolBackward(op) => pool::average_backward(op, ins, outs, caps)?,
         Op::ViewOp(_) => return Err(Error::internal(op.name(), "a view is not run")),
     };
     Ok(Program { launches, scratch: Vec::new() })

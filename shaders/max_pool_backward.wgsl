@@ -1,0 +1,39 @@
+// max_pool_backward: each element sums the cotangents of the windows that chose it, so none is written twice.
+//
+//   dy [n, c, oh, ow] at any strides, index alike but contiguous  ->  dx [n, c, h, w] contiguous
+//   bindings  0 params, 1 dy (read), 2 index (read), 3 dx (write)
+//   launch    any number of workgroups; see walk
+//   numerics  f32 sums in order of the windows
+
+@group(0) @binding(1) var<storage, read> dy: array<f32>;
+@group(0) @binding(2) var<storage, read> index: array<u32>;
+@group(0) @binding(3) var<storage, read_write> dx: array<f32>;
+
+@compute @workgroup_size(WG)
+fn main(
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+) {
+  let turn = walk(params.count, group.x, groups.x, lane);
+  let area = params.size_1 * params.size_2;
+  let windows = params.out_1 * params.out_2;
+  let out_2 = params.out_2;
+  let x_1 = params.x_1;
+  let x_2 = params.x_2;
+  for (var i = turn.first; i < turn.end; i += turn.step) {
+    let place = i % area;
+    let start = plane_at(i / area);
+    let chosen = params.index_offset + i / area * windows;
+    let rows = shown_1(place / params.size_2);
+    let columns = shown_2(place % params.size_2);
+    var sum = 0.0;
+    for (var row = rows.first; row < rows.end; row++) {
+      for (var column = columns.first; column < columns.end; column++) {
+        let here = index[chosen + row * out_2 + column] == place;
+        sum += select(0.0, dy[start + row * x_1 + column * x_2], here);
+      }
+    }
+    dx[params.y_offset + i] = sum;
+  }
+}
