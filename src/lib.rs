@@ -14,8 +14,8 @@
 //! ```
 
 pub use wgrad_core::{
-    DType, Device, DeviceInfo, DeviceKind, Element, Error, ErrorKind, FlatParameters, Gradients,
-    Layout, MemoryReport, Operand, PlanReport, READ_TIMEOUT, Read, Result, Role, Shape, Step,
+    CrossEntropyOptions, DType, Device, DeviceInfo, DeviceKind, Element, Error, ErrorKind, FlatParameters, Gradients,
+    Layout, MemoryReport, Operand, PlanReport, READ_TIMEOUT, Read, Reduction, Result, Role, Shape, Step,
     Tensor, no_grad, ops::linear::FusedActivation, philox,
 };
 pub use wgrad_nn as nn;
@@ -26,7 +26,7 @@ pub use wgrad_gpu::{AdapterChoice, AdapterSummary, Roofline, adapters, gpu, open
 /// What most programs need.
 pub mod prelude {
     pub use crate::{
-        DType, Device, DeviceKind, Element, Error, ErrorKind, Gradients, Result, Step, Tensor,
+        CrossEntropyOptions, DType, Device, DeviceKind, Element, Error, ErrorKind, Gradients, Reduction, Result, Step, Tensor,
         no_grad,
     };
     pub use wgrad_nn::{

@@ -30,6 +30,8 @@ pub use error::{Error, ErrorKind, Result, bad_index};
 pub use graph::no_grad;
 pub use layout::{Layout, collapse_together};
 pub use op::{Meta, Op};
+pub use ops::class_losses::CrossEntropyOptions;
+pub use ops::losses::Reduction;
 pub use ops::operators::Operand;
 pub use parameters::FlatParameters;
 pub use shape::{MAX_RANK, Shape};
