@@ -14,9 +14,9 @@
 //! ```
 
 pub use wgrad_core::{
-    CrossEntropyOptions, DType, Device, DeviceInfo, DeviceKind, Element, Error, ErrorKind, FlatParameters, Gradients,
-    Layout, MemoryReport, Operand, PlanReport, READ_TIMEOUT, Read, Reduction, Result, Role, Shape, Step,
-    Tensor, no_grad, ops::linear::FusedActivation, philox,
+    CrossEntropyOptions, DType, Device, DeviceInfo, DeviceKind, Element, Error, ErrorKind,
+    FlatParameters, Gradients, Layout, MemoryReport, Operand, PlanReport, READ_TIMEOUT, Read,
+    Reduction, Result, Role, Shape, Step, Tensor, no_grad, ops::linear::FusedActivation, philox,
 };
 pub use wgrad_nn as nn;
 
@@ -26,12 +26,13 @@ pub use wgrad_gpu::{AdapterChoice, AdapterSummary, Roofline, adapters, gpu, open
 /// What most programs need.
 pub mod prelude {
     pub use crate::{
-        CrossEntropyOptions, DType, Device, DeviceKind, Element, Error, ErrorKind, Gradients, Reduction, Result, Step, Tensor,
-        no_grad,
+        CrossEntropyOptions, DType, Device, DeviceKind, Element, Error, ErrorKind, Gradients,
+        Reduction, Result, Step, Tensor, no_grad,
     };
     pub use wgrad_nn::{
-        Activation, Adam, AdamW, Batches, Dataset, Idx, Init, Layer, Linear, Mlp, MlpOptions,
-        Module, Optimizer, Sequential, Sgd, Visitor, accuracy, count_correct, module,
+        Activation, Adam, AdamW, BatchNorm1d, BatchNorm2d, Batches, Dataset, Dropout, Fan,
+        GroupNorm, Idx, Init, Layer, LayerNorm, Linear, Mlp, MlpOptions, Module, Optimizer,
+        RmsNorm, Sequential, Sgd, Visitor, accuracy, count_correct, module,
     };
 }
 

@@ -10,6 +10,7 @@
 
 mod environment;
 mod indices;
+mod layers;
 mod lifetime;
 mod numbers;
 mod order;
@@ -61,7 +62,8 @@ fn main() -> ExitCode {
         return code;
     }
     runner::main(|suite| {
-        for (name, fault) in [shapes::ROWS, numbers::ROWS, indices::ROWS, order::ROWS].concat() {
+        let rows = [shapes::ROWS, numbers::ROWS, indices::ROWS, order::ROWS, layers::ROWS];
+        for (name, fault) in rows.concat() {
             suite.cpu(format!("{name}::cpu"), move || {
                 fault(&Device::cpu());
                 Ok(())

@@ -36,7 +36,7 @@ impl Init {
     }
 
     #[track_caller]
-    fn filled(
+    pub(crate) fn filled(
         &mut self,
         shape: &[usize],
         mut value: impl FnMut(&mut Stream) -> f32,

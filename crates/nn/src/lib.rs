@@ -40,28 +40,36 @@
 //! ```
 
 mod activation;
+mod batch_norm;
 mod buffer;
 mod data;
+mod dropout;
 mod init;
+mod init_rules;
 mod linear;
 mod metrics;
 mod mlp;
 mod mode;
 mod module;
+mod norms;
 mod optim;
 mod parameter;
 mod sequential;
 mod state;
 
 pub use activation::Activation;
+pub use batch_norm::{BatchNorm1d, BatchNorm2d};
 pub use buffer::Buffer;
 pub use data::{Batches, Dataset, Idx};
+pub use dropout::Dropout;
 pub use init::Init;
+pub use init_rules::Fan;
 pub use linear::Linear;
 pub use metrics::{accuracy, count_correct};
 pub use mlp::{Mlp, MlpOptions};
 pub use mode::{eval, train, training};
 pub use module::{Layer, Module, Visitor};
+pub use norms::{GroupNorm, LayerNorm, RmsNorm};
 pub use optim::{Adam, AdamW, AdamWith, Optimizer, Sgd};
 pub use parameter::Parameter;
 pub use sequential::Sequential;

@@ -116,7 +116,10 @@ impl Rows {
         if let Some(weights) = options.weights.as_ref().filter(|w| w.shape() != [classes]) {
             return Err(Error::shape(
                 op,
-                format!("class weights {:?} for {classes} classes; give one for each", weights.shape()),
+                format!(
+                    "class weights {:?} for {classes} classes; give one for each",
+                    weights.shape()
+                ),
             ));
         }
         let rows: usize = lead.iter().product();
