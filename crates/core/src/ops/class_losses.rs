@@ -145,15 +145,16 @@ impl Rows {
         let (rows, classes) = (self.labels.numel(), log.shape().last().copied().unwrap_or(1));
         let share = f64::from(options.smoothing);
         let weights = options.weights.as_ref().map(Tensor::detach);
+        // One use of the labels as indices, so that a bad one is reported once.
+        let hot = self.labels.one_hot(classes)?.try_gt(0.5)?;
         let of_labels = match &weights {
-            Some(weights) => Some(weights.gather(&self.labels)?),
+            Some(weights) => Some(weights.mask(&hot)?.sum([1])?),
             None => None,
         };
         // A share of 0 is left out rather than multiplied: 0·∞ would be NaN.
         let mut losses = None;
         if share < 1.0 {
             // Chosen, not multiplied by 0 and 1: other classes may be −∞.
-            let hot = self.labels.one_hot(classes)?.try_gt(0.5)?;
             let at_label = log.mask(&hot)?.sum([1])?.try_mul(share - 1.0)?;
             losses = Some(match &of_labels {
                 Some(weights) => at_label.try_mul(weights)?,
