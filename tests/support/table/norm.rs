@@ -144,7 +144,11 @@ fn forms() -> Vec<Row> {
 /// So many rows that their sums come in chunks, and rows so long that one thread would loop too often on lavapipe.
 fn long() -> Vec<Row> {
     let sums = row("layer_norm sums", "norm", both)
-        .cases([with_both(input(&[1500, 3])), with_both(input(&[700, 8]))])
+        .cases([
+            with_both(input(&[1500, 3])),
+            with_both(input(&[2000, 9])),
+            with_both(input(&[700, 8])),
+        ])
         .case(with_both(input(&[1500, 4]).lie(Lie::Transposed)))
         .kernels(&with_registers(&["norm_lanes"], "norm_registers"))
         .hardware(&["norm_lanes", "norm_registers"])
