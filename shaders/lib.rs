@@ -37,6 +37,7 @@ const KERNELS: &[(&str, &str)] = files!(
     "reduce_groups" "reduce_lanes" "roofline_copy" "roofline_multiply_add" "scatter_rows" "sgd" "softmax_backward_groups"
     "softmax_backward_lanes" "softmax_groups" "softmax_lanes" "widen_f16"
     "avg_pool" "avg_pool_backward" "max_pool" "max_pool_backward"
+    "dropout" "random_take" "norm_lanes" "norm_groups" "norm_backward_lanes" "norm_backward_groups" "norm_columns"
 );
 
 /// Kernels that must be unrolled, or whose bindings vary, and are therefore templates.
@@ -53,6 +54,8 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("softmax_registers", include_str!("softmax_registers.wgsl.jinja")),
     ("conv_lanes", include_str!("conv_lanes.wgsl.jinja")),
     ("conv_tiles", include_str!("conv_tiles.wgsl.jinja")),
+    ("norm_registers", include_str!("norm_registers.wgsl.jinja")),
+    ("norm_backward_registers", include_str!("norm_backward_registers.wgsl.jinja")),
 ];
 
 /// Helpers that several kernels share.
@@ -60,6 +63,8 @@ const PARTS: &[(&str, &str)] = &[
     ("all_positions", include_str!("lib/all_positions.wgsl")),
     ("cross_entropy_gradient", include_str!("lib/cross_entropy_gradient.wgsl")),
     ("cross_entropy_loss_only", include_str!("lib/cross_entropy_loss_only.wgsl")),
+    ("dropout_fours", include_str!("lib/dropout_fours.wgsl")),
+    ("dropout_view", include_str!("lib/dropout_view.wgsl")),
     ("gelu_tanh", include_str!("lib/gelu_tanh.wgsl")),
     ("guarded", include_str!("lib/guarded.wgsl")),
     ("index", include_str!("lib/index.wgsl")),

@@ -13,11 +13,11 @@
 //! # Ok(()) }
 //! ```
 
-pub use wgrad_core::{Conv2dOptions, Pair, Pool2dOptions};
 pub use wgrad_core::{
-    AttentionOptions, DType, Device, DeviceInfo, DeviceKind, Element, Error, ErrorKind,
-    FlatParameters, Gradients, Layout, MemoryReport, Operand, PlanReport, READ_TIMEOUT, Read,
-    Result, Role, Shape, Step, Tensor, no_grad, ops::linear::FusedActivation, philox, recompute,
+    AttentionOptions, Conv2dOptions, CrossEntropyOptions, DType, Device, DeviceInfo, DeviceKind,
+    Element, Error, ErrorKind, FlatParameters, Gradients, Layout, MemoryReport, Operand, Pair,
+    PlanReport, Pool2dOptions, READ_TIMEOUT, Read, Reduction, Result, Role, Shape, Step, Tensor,
+    no_grad, ops::linear::FusedActivation, philox, recompute,
 };
 pub use wgrad_nn as nn;
 
@@ -27,18 +27,17 @@ pub use wgrad_gpu::{AdapterChoice, AdapterSummary, Roofline, adapters, gpu, open
 /// What most programs need.
 pub mod prelude {
     pub use crate::{
-        AttentionOptions, DType, Device, DeviceKind, Element, Error, ErrorKind, Gradients, Result,
-        Step, Tensor, no_grad,
-    };
-    pub use wgrad_core::{Conv2dOptions, Pool2dOptions};
-    pub use wgrad_nn::{
-        Activation, Adam, AdamW, Batches, Dataset, Embedding, Gru, Idx, Init, Layer, Linear, Lstm,
-        Mlp, MlpOptions, Module, MultiHeadAttention, Optimizer, Positions, Sequential, Sgd,
-        TransformerBlock, Visitor, accuracy, count_correct, module,
+        AttentionOptions, Conv2dOptions, CrossEntropyOptions, DType, Device, DeviceKind, Element,
+        Error, ErrorKind, Gradients, Pool2dOptions, Reduction, Result, Step, Tensor, no_grad,
+        recompute,
     };
     pub use wgrad_nn::{
-        AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, Conv1d, Conv2d, ConvTranspose2d, Flatten,
-        MaxPool1d, MaxPool2d,
+        Activation, Adam, AdamW, AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, BatchNorm1d, BatchNorm2d,
+        Batches, Buffer, Conv1d, Conv2d, ConvTranspose2d, Dataset, Dropout, Embedding, Fan,
+        Flatten, GroupNorm, Gru, Idx, Init, Layer, LayerNorm, Linear, Lstm, MaxPool1d, MaxPool2d,
+        Mlp, MlpOptions, Module, MultiHeadAttention, Optimizer, Parameter, Positions, Recomputed,
+        Residual, RmsNorm, Sequential, Sgd, TransformerBlock, Visitor, accuracy, count_correct,
+        eval, module, training,
     };
 }
 

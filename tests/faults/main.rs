@@ -11,6 +11,7 @@
 mod attention;
 mod environment;
 mod indices;
+mod layers;
 mod lifetime;
 mod numbers;
 mod order;
@@ -63,7 +64,7 @@ fn main() -> ExitCode {
         return code;
     }
     runner::main(|suite| {
-        let all = [shapes::ROWS, numbers::ROWS, indices::ROWS, order::ROWS, attention::ROWS, windows::ROWS];
+        let all = [shapes::ROWS, numbers::ROWS, indices::ROWS, order::ROWS, attention::ROWS, windows::ROWS, layers::ROWS];
         for (name, fault) in all.concat() {
             suite.cpu(format!("{name}::cpu"), move || {
                 fault(&Device::cpu());

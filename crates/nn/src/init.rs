@@ -65,7 +65,7 @@ impl Init {
     }
 
     #[track_caller]
-    fn filled(
+    pub(crate) fn filled(
         &mut self,
         shape: &[usize],
         value: impl FnMut(&mut Stream) -> f32,

@@ -3,9 +3,12 @@
 mod attention;
 mod binary;
 mod create;
+mod dropout;
 mod half;
 mod index;
+mod losses;
 mod matmul;
+mod norm;
 mod optimizer;
 mod random;
 mod reduce;
@@ -40,6 +43,9 @@ pub fn rows() -> Vec<Row> {
         step::rows(),
         conv::rows(),
         pool::rows(),
+        norm::rows(),
+        dropout::rows(),
+        losses::rows(),
     ];
     families.into_iter().flatten().collect()
 }

@@ -288,7 +288,7 @@ impl Stage {
 /// Whether a kernel reads input `i`; what it changes in place it finds in the outputs.
 fn reads(op: &Op, i: usize) -> bool {
     match op {
-        Op::Fill(_) | Op::Random(_) => false,
+        Op::Fill(_) | Op::Random(_) | Op::TakeRandom(_) => false,
         Op::Assign(_) | Op::Adam(_) => i == 1,
         Op::Sgd(_) => i == 1 || i == 2,
         _ => true,
@@ -302,6 +302,7 @@ fn contiguous_outputs(op: &Op) -> bool {
     matches!(op, MatMul(_) | Linear(_) | Random(_) | Sgd(_) | Adam(_) | CrossEntropy(_))
         || matches!(op, Conv(_) | ConvInput(_) | ConvWeight(_))
         || matches!(op, MaxPool(_) | MaxPoolBackward(_) | AvgPool(_) | AvgPoolBackward(_))
+        || matches!(op, Op::Norm(_) | Op::NormBackward(_) | Op::NormSums(_) | Op::Dropout(_))
 }
 
 /// Locks the buffers and runs `kernel` on their contents. What a kernel cannot take where it lies goes
