@@ -47,6 +47,8 @@ pub enum ErrorKind {
     Io,
     /// A file's contents are damaged or of another format.
     Format,
+    /// Numbers passed the range of their type again and again.
+    Overflow,
     /// A bug in wgrad.
     Internal,
 }
@@ -149,7 +151,7 @@ macro_rules! constructors {
 constructors! {
     shape Shape, rank Rank, axis Axis, argument Argument, range Range, dtype DType, device Device,
     size Size, empty Empty, index Index, graph Graph, memory Memory, lost Lost, timeout Timeout,
-    kernel Kernel, config Config, feature Feature, io Io, format Format, internal Internal,
+    kernel Kernel, config Config, feature Feature, io Io, format Format, overflow Overflow, internal Internal,
 }
 
 /// The error of an index in the data that lies outside `0..limit`; `position` is its place in the
