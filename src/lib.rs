@@ -14,10 +14,11 @@
 //! ```
 
 pub use wgrad_core::{
-    AttentionOptions, Conv2dOptions, CrossEntropyOptions, DType, Device, DeviceInfo, DeviceKind,
-    Element, Error, ErrorKind, FlatParameters, Gradients, Layout, MemoryReport, Operand, Pair,
-    PlanReport, Pool2dOptions, READ_TIMEOUT, Read, Reduction, Result, Role, Shape, Step, Tensor,
-    no_grad, ops::linear::FusedActivation, philox, recompute,
+    AttentionOptions, Clipped, Conv2dOptions, CrossEntropyOptions, DType, Device, DeviceInfo,
+    DeviceKind, Element, Error, ErrorKind, FlatParameters, Gradients, Layout, MemoryReport,
+    Operand, Pair, PlanReport, Pool2dOptions, READ_TIMEOUT, Read, Reduction, Result, Role,
+    ScaleReport, Shape, Step, Tensor, autocast, full_precision, no_grad,
+    ops::linear::FusedActivation, philox, recompute,
 };
 pub use wgrad_nn as nn;
 
@@ -28,16 +29,17 @@ pub use wgrad_gpu::{AdapterChoice, AdapterSummary, Roofline, adapters, gpu, open
 pub mod prelude {
     pub use crate::{
         AttentionOptions, Conv2dOptions, CrossEntropyOptions, DType, Device, DeviceKind, Element,
-        Error, ErrorKind, Gradients, Pool2dOptions, Reduction, Result, Step, Tensor, no_grad,
-        recompute,
+        Error, ErrorKind, Gradients, Pool2dOptions, Reduction, Result, Step, Tensor, autocast,
+        no_grad, recompute,
     };
     pub use wgrad_nn::{
-        Activation, Adam, AdamW, AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, BatchNorm1d, BatchNorm2d,
-        Batches, Buffer, Conv1d, Conv2d, ConvTranspose2d, Dataset, Dropout, Embedding, Fan,
-        Flatten, GroupNorm, Gru, Idx, Init, Layer, LayerNorm, Linear, Lstm, MaxPool1d, MaxPool2d,
-        Mlp, MlpOptions, Module, MultiHeadAttention, Optimizer, Parameter, Positions, Recomputed,
-        Residual, RmsNorm, Sequential, Sgd, TransformerBlock, Visitor, accuracy, count_correct,
-        eval, module, training,
+        Activation, Adagrad, Adam, AdamW, AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, BatchNorm1d,
+        BatchNorm2d, Batches, Buffer, Conv1d, Conv2d, ConvTranspose2d, Dataset, Dropout, Ema,
+        Embedding, Fan, Flatten, GradAccumulator, GradScaler, GroupNorm, GroupOptions, Gru, Idx,
+        Init, Layer, LayerNorm, Linear, Lion, Lstm, MaxPool1d, MaxPool2d, Mlp, MlpOptions, Module,
+        MultiHeadAttention, Optimizer, Parameter, Positions, Recomputed, Residual, RmsNorm,
+        RmsProp, Schedule, Scheduler, Sequential, Sgd, TransformerBlock, Visitor, accuracy,
+        count_correct, eval, module, training,
     };
 }
 

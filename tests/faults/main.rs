@@ -64,7 +64,15 @@ fn main() -> ExitCode {
         return code;
     }
     runner::main(|suite| {
-        let all = [shapes::ROWS, numbers::ROWS, indices::ROWS, order::ROWS, attention::ROWS, windows::ROWS, layers::ROWS];
+        let all = [
+            shapes::ROWS,
+            numbers::ROWS,
+            indices::ROWS,
+            order::ROWS,
+            attention::ROWS,
+            windows::ROWS,
+            layers::ROWS,
+        ];
         for (name, fault) in all.concat() {
             suite.cpu(format!("{name}::cpu"), move || {
                 fault(&Device::cpu());

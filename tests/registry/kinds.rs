@@ -3,6 +3,7 @@
 use wgrad_core::{
     DType, Op, Shape,
     ops::{
+        adjust::{AdaptScale, Adjust, VectorNorm},
         arg_reduce::ArgReduce,
         assign::Assign,
         binary::{Binary, Scalar},
@@ -19,6 +20,7 @@ use wgrad_core::{
         matmul::MatMul,
         norm::{Norm, NormBackward, NormSums},
         optimizer::{Adam, Sgd},
+        optimizer::{Rule, Update},
         pad::Pad,
         random::{Distribution, Random},
         reduce::{Reduce, ReduceOp},
@@ -89,6 +91,10 @@ pub fn kind(op: &Op) -> Kind {
         Op::NormSums(_) => ("NormSums", String::new()),
         Op::TakeRandom(_) => ("TakeRandom", String::new()),
         Op::Dropout(_) => ("Dropout", String::new()),
+        Op::Update(op) => ("Update", format!(" {:?} {}", op.rule, op.skips)),
+        Op::Adjust(_) => ("Adjust", String::new()),
+        Op::VectorNorm(_) => ("VectorNorm", String::new()),
+        Op::AdaptScale(_) => ("AdaptScale", String::new()),
     };
     (family.to_owned(), format!("{}{form}", op.name()))
 }
@@ -165,6 +171,7 @@ pub fn all() -> Vec<Op> {
     for averages in [Averages::Sliding(windows), Averages::Adaptive([1, 1])] {
         all.push(AvgPool(averages).into());
         all.push(AvgPoolBackward { averages, size: [1, 1] }.into());
+    }
     for (centred, scaled, shifted) in [
         (true, false, false),
         (true, true, false),
@@ -177,8 +184,26 @@ pub fn all() -> Vec<Op> {
         all.push(NormBackward { centred, scaled }.into());
         all.push(NormSums { centred }.into());
     }
-    for (momentum, nesterov) in [(false, false), (true, false), (true, true)] {
-        all.push(Sgd { momentum, nesterov }.into());
-    }
+    let rules = [
+        Rule::Sgd { momentum: false, nesterov: false },
+        Rule::Sgd { momentum: true, nesterov: false },
+        Rule::Sgd { momentum: true, nesterov: true },
+        Rule::Adam { decoupled: false },
+        Rule::Adam { decoupled: true },
+        Rule::RmsProp { centered: false, momentum: false },
+        Rule::RmsProp { centered: false, momentum: true },
+        Rule::RmsProp { centered: true, momentum: false },
+        Rule::RmsProp { centered: true, momentum: true },
+        Rule::Adagrad,
+        Rule::Lion,
+    ];
+    all.extend(rules.map(|rule| Op::from(Update { rule, skips: false, fours: true })));
+    all.push(Update { rule: Rule::Adam { decoupled: true }, skips: true, fours: true }.into());
+    all.push(Adjust::Mix { keep: 1.0, add: 1.0 }.into());
+    all.push(Adjust::ClipNorm { max: 1.0 }.into());
+    all.push(Adjust::ClipValue { max: 1.0 }.into());
+    all.push(Adjust::Unscale.into());
+    all.push(VectorNorm.into());
+    all.push(AdaptScale { interval: 1, floor: 1.0 }.into());
     all
 }

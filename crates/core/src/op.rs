@@ -1,8 +1,9 @@
 //! `Op`: every operation there is, as data. A family's rules live in one file under `ops/`.
 
 use crate::{
-    DType, Grad, Result, Shape, Tensor,
+    DType, Grad, Precision, Result, Shape, Tensor,
     ops::{
+        adjust::{AdaptScale, Adjust, VectorNorm},
         arg_reduce::ArgReduce,
         assign::Assign,
         binary::{Binary, Scalar},
@@ -19,7 +20,7 @@ use crate::{
         masked_softmax::{MaskedSoftmax, MaskedSoftmaxBackward},
         matmul::MatMul,
         norm::{Norm, NormBackward, NormSums},
-        optimizer::{Adam, Sgd},
+        optimizer::Update,
         pad::Pad,
         pool::{AvgPool, AvgPoolBackward, MaxPool, MaxPoolBackward},
         random::Random,
@@ -81,6 +82,10 @@ pub(crate) trait Family {
     /// Whether outputs are inputs, changed in place.
     fn in_place(&self) -> bool {
         false
+    }
+    /// What becomes of operands in f16 and f32 within [`autocast`](crate::autocast).
+    fn precision(&self) -> Precision {
+        Precision::Meet
     }
 }
 
@@ -161,10 +166,6 @@ families! {
     OneHot,
     /// Random numbers.
     Random,
-    /// Stochastic gradient descent, one step.
-    Sgd,
-    /// Adam, one step.
-    Adam,
     /// 2-D convolution.
     Conv,
     /// Transposed convolution: the gradient for the input.
@@ -189,6 +190,14 @@ families! {
     TakeRandom,
     /// Zeros at random.
     Dropout,
+    /// An optimizer's step.
+    Update,
+    /// Clipping, unscaling, sums and averages in place.
+    Adjust,
+    /// The Euclidean length of all elements.
+    VectorNorm,
+    /// The next loss scale.
+    AdaptScale,
 }
 
 impl Op {
@@ -210,6 +219,10 @@ impl Op {
     /// Shapes and types of the outputs, or why the inputs do not fit.
     pub fn outputs(&self, ins: &[Meta]) -> Result<Vec<Meta>> {
         self.family().outputs(ins)
+    }
+
+    pub(crate) fn precision(&self) -> Precision {
+        self.family().precision()
     }
 
     pub(crate) fn saves(&self) -> Saves {

@@ -41,21 +41,19 @@
 
 mod activation;
 mod attention;
-mod buffer;
-mod data;
-mod embedding;
 mod batch_norm;
 mod buffer;
 mod data;
 mod dropout;
+mod embedding;
 mod init;
 mod init_rules;
+mod layers;
 mod linear;
 mod metrics;
 mod mlp;
 mod mode;
 mod module;
-mod norm_placeholder;
 mod norms;
 mod optim;
 mod parameter;
@@ -67,32 +65,29 @@ mod sequential;
 mod state;
 mod transformer;
 
-mod layers;
-
 pub use activation::Activation;
 pub use attention::MultiHeadAttention;
-pub use buffer::Buffer;
-pub use data::{Batches, Dataset, Idx};
-pub use embedding::Embedding;
-pub use init::Init;
-pub use layers::{
-    AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, Conv1d, Conv2d, ConvTranspose2d, Flatten, MaxPool1d,
-    MaxPool2d,
-};
 pub use batch_norm::{BatchNorm1d, BatchNorm2d};
 pub use buffer::Buffer;
 pub use data::{Batches, Dataset, Idx};
 pub use dropout::Dropout;
+pub use embedding::Embedding;
 pub use init::Init;
 pub use init_rules::Fan;
+pub use layers::{
+    AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, Conv1d, Conv2d, ConvTranspose2d, Flatten, MaxPool1d,
+    MaxPool2d,
+};
 pub use linear::Linear;
 pub use metrics::{accuracy, count_correct};
 pub use mlp::{Mlp, MlpOptions};
 pub use mode::{eval, train, training};
 pub use module::{Layer, Module, Visitor};
-use norm_placeholder::LayerNorm;
 pub use norms::{GroupNorm, LayerNorm, RmsNorm};
-pub use optim::{Adam, AdamW, AdamWith, Optimizer, Sgd};
+pub use optim::{
+    Adagrad, Adam, AdamW, AdamWith, Ema, GradAccumulator, GradScaler, GroupOptions, Lion,
+    Optimizer, RmsProp, ScaledGradients, ScaledLoss, Schedule, Scheduler, Sgd,
+};
 pub use parameter::Parameter;
 pub use positions::{Positions, Rotary};
 pub use recurrent::{Gru, GruCell, Lstm, LstmCell, LstmState};

@@ -288,18 +288,18 @@ impl Stage {
 /// Whether a kernel reads input `i`; what it changes in place it finds in the outputs.
 fn reads(op: &Op, i: usize) -> bool {
     match op {
-        Op::Fill(_) | Op::Random(_) | Op::TakeRandom(_) => false,
-        Op::Assign(_) | Op::Adam(_) => i == 1,
-        Op::Sgd(_) => i == 1 || i == 2,
+        Op::Fill(_) | Op::Random(_) | Op::TakeRandom(_) | Op::AdaptScale(_) => false,
+        Op::Assign(_) | Op::Adjust(_) => i == 1,
+        Op::Update(op) => i == 1 || i == 2 || op.flags() == Some(i),
         _ => true,
     }
 }
 
 /// Whether the kernel wants its outputs contiguous.
 fn contiguous_outputs(op: &Op) -> bool {
-    use Op::{Adam, CrossEntropy, Linear, MatMul, Random, Sgd};
+    use Op::{Adjust, CrossEntropy, Linear, MatMul, Random, Update};
     use Op::{AvgPool, AvgPoolBackward, Conv, ConvInput, ConvWeight, MaxPool, MaxPoolBackward};
-    matches!(op, MatMul(_) | Linear(_) | Random(_) | Sgd(_) | Adam(_) | CrossEntropy(_))
+    matches!(op, MatMul(_) | Linear(_) | Random(_) | Update(_) | Adjust(_) | CrossEntropy(_))
         || matches!(op, Conv(_) | ConvInput(_) | ConvWeight(_))
         || matches!(op, MaxPool(_) | MaxPoolBackward(_) | AvgPool(_) | AvgPoolBackward(_))
         || matches!(op, Op::Norm(_) | Op::NormBackward(_) | Op::NormSums(_) | Op::Dropout(_))

@@ -3,7 +3,7 @@
 
 use super::{need_float, need_same, window};
 use crate::{
-    Error, Grad, Meta, Pair, Result, Shape, Tensor,
+    Error, Grad, Meta, Pair, Precision, Result, Shape, Tensor,
     op::{Family, Saves},
     ops::reduce::Reduce,
 };
@@ -182,6 +182,9 @@ impl Family for Conv {
     fn name(&self) -> &'static str {
         "conv2d"
     }
+    fn precision(&self) -> Precision {
+        Precision::Half
+    }
     fn outputs(&self, ins: &[Meta]) -> Result<Vec<Meta>> {
         let op = self.name();
         let (x, w) = (&ins[0], &ins[1]);
@@ -239,6 +242,9 @@ pub struct ConvInput {
 impl Family for ConvInput {
     fn name(&self) -> &'static str {
         "conv_transpose2d"
+    }
+    fn precision(&self) -> Precision {
+        Precision::Half
     }
     fn outputs(&self, ins: &[Meta]) -> Result<Vec<Meta>> {
         let op = self.name();
@@ -300,6 +306,9 @@ pub struct ConvWeight {
 impl Family for ConvWeight {
     fn name(&self) -> &'static str {
         "conv2d_weight"
+    }
+    fn precision(&self) -> Precision {
+        Precision::Half
     }
     fn outputs(&self, ins: &[Meta]) -> Result<Vec<Meta>> {
         let op = self.name();

@@ -1,7 +1,7 @@
 //! Losses that are composed of other operations. None broadcasts its target silently.
 
 use crate::{
-    Error, Result, Tensor,
+    Error, Result, Tensor, autocast,
     ops::binary::{Binary, Scalar},
 };
 
@@ -28,13 +28,13 @@ impl Reduction {
     }
 }
 
-/// An error unless prediction and target have the same shape.
+/// Prediction and target in the precision of losses; an error unless they have the same shape.
 #[track_caller]
-fn alike(op: &'static str, prediction: &Tensor, target: &Tensor) -> Result<()> {
+fn alike(op: &'static str, prediction: &Tensor, target: &Tensor) -> Result<(Tensor, Tensor)> {
     prediction.storage()?;
     target.storage()?;
     if prediction.shape() == target.shape() {
-        return Ok(());
+        return Ok((autocast::widened(prediction)?, autocast::widened(target)?));
     }
     Err(Error::shape(
         op,
@@ -74,8 +74,8 @@ impl Tensor {
     /// [`mse`](Tensor::mse) as a mean, as a sum, or for each element.
     #[track_caller]
     pub fn mse_with(&self, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
-        alike("mse", self, target)?;
-        reduction.apply(self.try_sub(target)?.square()?)
+        let (x, target) = alike("mse", self, target)?;
+        reduction.apply(x.try_sub(&target)?.square()?)
     }
 
     /// Mean absolute error against `target` of the same shape. Where both are equal the gradient is 0.
@@ -96,8 +96,8 @@ impl Tensor {
     /// [`l1`](Tensor::l1) as a mean, as a sum, or for each element.
     #[track_caller]
     pub fn l1_with(&self, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
-        alike("l1", self, target)?;
-        reduction.apply(self.try_sub(target)?.abs()?)
+        let (x, target) = alike("l1", self, target)?;
+        reduction.apply(x.try_sub(&target)?.abs()?)
     }
 
     /// Mean Huber loss against `target` of the same shape: `d²/2` for distances d up to `delta`, beyond it the line
@@ -119,9 +119,9 @@ impl Tensor {
     /// [`huber`](Tensor::huber) as a mean, as a sum, or for each element.
     #[track_caller]
     pub fn huber_with(&self, target: &Tensor, delta: f64, reduction: Reduction) -> Result<Tensor> {
-        alike("huber", self, target)?;
+        let (x, target) = alike("huber", self, target)?;
         positive("huber", "delta", delta)?;
-        reduction.apply(self.bent("huber", target, delta)?)
+        reduction.apply(x.bent("huber", &target, delta)?)
     }
 
     /// Mean smooth L1 loss against `target` of the same shape: `d²/(2 beta)` for distances d below `beta`, beyond it
@@ -148,9 +148,9 @@ impl Tensor {
         beta: f64,
         reduction: Reduction,
     ) -> Result<Tensor> {
-        alike("smooth_l1", self, target)?;
+        let (x, target) = alike("smooth_l1", self, target)?;
         positive("smooth_l1", "beta", beta)?;
-        reduction.apply(self.bent("smooth_l1", target, beta)?.try_div(beta)?)
+        reduction.apply(x.bent("smooth_l1", &target, beta)?.try_div(beta)?)
     }
 
     /// With c = min(d, delta): `c (d - c/2)`, which is the parabola and the line in one.
@@ -188,13 +188,13 @@ impl Tensor {
         positive_weight: Option<&Tensor>,
         reduction: Reduction,
     ) -> Result<Tensor> {
-        alike("bce_with_logits", self, target)?;
-        let mut positive = self.neg()?.softplus()?.try_mul(target)?;
+        let (x, target) = alike("bce_with_logits", self, target)?;
+        let mut positive = x.neg()?.softplus()?.try_mul(&target)?;
         if let Some(weight) = positive_weight {
             positive = positive.try_mul(&weight.broadcast_to(self.shape())?)?;
         }
-        let rest = Tensor::run(Scalar { op: Binary::Sub, value: 1.0, left: true }, &[target])?;
-        reduction.apply(self.softplus()?.try_mul(&rest)?.try_add(&positive)?)
+        let rest = Tensor::run(Scalar { op: Binary::Sub, value: 1.0, left: true }, &[&target])?;
+        reduction.apply(x.softplus()?.try_mul(&rest)?.try_add(&positive)?)
     }
 
     /// Kullback-Leibler divergence of log-probabilities (this tensor) from the probabilities `target` of the same
@@ -212,17 +212,17 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn kl_div(&self, target: &Tensor) -> Result<Tensor> {
-        alike("kl_div", self, target)?;
+        let (x, target) = alike("kl_div", self, target)?;
         // The logarithm of 0 is not taken: it would leak into the gradient.
         let log = target.maximum(f64::from(f32::MIN_POSITIVE))?.log()?;
-        self.divergence(target, &log)
+        x.divergence(&target, &log)
     }
 
     /// [`kl_div`](Tensor::kl_div) from a target that is given by its log-probabilities too; −∞ stands for 0.
     #[track_caller]
     pub fn kl_div_log(&self, target: &Tensor) -> Result<Tensor> {
-        alike("kl_div", self, target)?;
-        self.divergence(&target.exp()?, target)
+        let (x, target) = alike("kl_div", self, target)?;
+        x.divergence(&target.exp()?, &target)
     }
 
     #[track_caller]

@@ -2,7 +2,7 @@
 
 use super::{need_float, need_same};
 use crate::{
-    DType, Error, Grad, Meta, Result, Shape, Tensor,
+    DType, Error, Grad, Meta, Precision, Result, Shape, Tensor,
     op::{Family, Saves},
 };
 
@@ -32,6 +32,9 @@ impl MaskedSoftmax {
 impl Family for MaskedSoftmax {
     fn name(&self) -> &'static str {
         "masked_softmax"
+    }
+    fn precision(&self) -> Precision {
+        Precision::Wide
     }
     fn outputs(&self, ins: &[Meta]) -> Result<Vec<Meta>> {
         let x = ins[0];

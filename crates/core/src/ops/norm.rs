@@ -2,7 +2,7 @@
 
 use super::{need_float, need_same};
 use crate::{
-    DType, Error, Grad, Meta, Result, Shape, Tensor,
+    DType, Error, Grad, Meta, Precision, Result, Shape, Tensor,
     op::{Family, Saves},
 };
 
@@ -57,6 +57,9 @@ fn need_vector(op: &'static str, what: &str, v: &Meta, x: &Meta, cols: usize) ->
 impl Family for Norm {
     fn name(&self) -> &'static str {
         if self.centred { "layer_norm" } else { "rms_norm" }
+    }
+    fn precision(&self) -> Precision {
+        Precision::Wide
     }
     fn outputs(&self, ins: &[Meta]) -> Result<Vec<Meta>> {
         let x = &ins[0];
