@@ -30,9 +30,9 @@ pub mod prelude {
         Step, Tensor, no_grad,
     };
     pub use wgrad_nn::{
-        Activation, Adam, AdamW, Batches, Dataset, Embedding, Gru, Idx, Init, Layer, Linear, Lstm,
-        Mlp, MlpOptions, Module, MultiHeadAttention, Optimizer, Positions, Sequential, Sgd,
-        TransformerBlock, Visitor, accuracy, count_correct, module,
+        Activation, Adam, AdamW, Batches, Dataset, Embedding, Gru, Idx, Init, Layer, LayerNorm,
+        Linear, Lstm, Mlp, MlpOptions, Module, MultiHeadAttention, Optimizer, Positions,
+        Sequential, Sgd, TransformerBlock, Visitor, accuracy, count_correct, module,
     };
 }
 

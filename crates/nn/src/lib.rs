@@ -70,7 +70,7 @@ pub use metrics::{accuracy, count_correct};
 pub use mlp::{Mlp, MlpOptions};
 pub use mode::{eval, train, training};
 pub use module::{Layer, Module, Visitor};
-use norm_placeholder::LayerNorm;
+pub use norm_placeholder::LayerNorm;
 pub use optim::{Adam, AdamW, AdamWith, Optimizer, Sgd};
 pub use parameter::Parameter;
 pub use positions::{Positions, Rotary};
