@@ -36,6 +36,7 @@ const KERNELS: &[(&str, &str)] = files!(
     "generate" "map1" "map2" "map3" "matmul_tiled" "narrow_f16" "one_hot" "random" "random_advance"
     "reduce_groups" "reduce_lanes" "roofline_copy" "roofline_multiply_add" "scatter_rows" "sgd" "softmax_backward_groups"
     "softmax_backward_lanes" "softmax_groups" "softmax_lanes" "widen_f16"
+    "dropout" "random_take" "norm_lanes" "norm_groups" "norm_backward_lanes" "norm_backward_groups" "norm_columns"
 );
 
 /// Kernels that must be unrolled, or whose bindings vary, and are therefore templates.
@@ -50,6 +51,8 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("matmul_cooperative", include_str!("matmul_cooperative.wgsl.jinja")),
     ("softmax_backward_registers", include_str!("softmax_backward_registers.wgsl.jinja")),
     ("softmax_registers", include_str!("softmax_registers.wgsl.jinja")),
+    ("norm_registers", include_str!("norm_registers.wgsl.jinja")),
+    ("norm_backward_registers", include_str!("norm_backward_registers.wgsl.jinja")),
 ];
 
 /// Helpers that several kernels share.
@@ -57,6 +60,8 @@ const PARTS: &[(&str, &str)] = &[
     ("all_positions", include_str!("lib/all_positions.wgsl")),
     ("cross_entropy_gradient", include_str!("lib/cross_entropy_gradient.wgsl")),
     ("cross_entropy_loss_only", include_str!("lib/cross_entropy_loss_only.wgsl")),
+    ("dropout_fours", include_str!("lib/dropout_fours.wgsl")),
+    ("dropout_view", include_str!("lib/dropout_view.wgsl")),
     ("gelu_tanh", include_str!("lib/gelu_tanh.wgsl")),
     ("guarded", include_str!("lib/guarded.wgsl")),
     ("index", include_str!("lib/index.wgsl")),

@@ -14,9 +14,10 @@
 //! ```
 
 pub use wgrad_core::{
-    AttentionOptions, DType, Device, DeviceInfo, DeviceKind, Element, Error, ErrorKind,
-    FlatParameters, Gradients, Layout, MemoryReport, Operand, PlanReport, READ_TIMEOUT, Read,
-    Result, Role, Shape, Step, Tensor, no_grad, ops::linear::FusedActivation, philox,
+    AttentionOptions, CrossEntropyOptions, DType, Device, DeviceInfo, DeviceKind, Element, Error,
+    ErrorKind, FlatParameters, Gradients, Layout, MemoryReport, Operand, PlanReport, READ_TIMEOUT,
+    Read, Reduction, Result, Role, Shape, Step, Tensor, no_grad, ops::linear::FusedActivation,
+    philox,
 };
 pub use wgrad_nn as nn;
 
@@ -26,13 +27,14 @@ pub use wgrad_gpu::{AdapterChoice, AdapterSummary, Roofline, adapters, gpu, open
 /// What most programs need.
 pub mod prelude {
     pub use crate::{
-        AttentionOptions, DType, Device, DeviceKind, Element, Error, ErrorKind, Gradients, Result,
-        Step, Tensor, no_grad,
+        AttentionOptions, CrossEntropyOptions, DType, Device, DeviceKind, Element, Error,
+        ErrorKind, Gradients, Reduction, Result, Step, Tensor, no_grad,
     };
     pub use wgrad_nn::{
-        Activation, Adam, AdamW, Batches, Dataset, Embedding, Gru, Idx, Init, Layer, LayerNorm,
-        Linear, Lstm, Mlp, MlpOptions, Module, MultiHeadAttention, Optimizer, Positions,
-        Sequential, Sgd, TransformerBlock, Visitor, accuracy, count_correct, module,
+        Activation, Adam, AdamW, BatchNorm1d, BatchNorm2d, Batches, Dataset, Dropout, Embedding,
+        Fan, GroupNorm, Gru, Idx, Init, Layer, LayerNorm, Linear, Lstm, Mlp, MlpOptions, Module,
+        MultiHeadAttention, Optimizer, Positions, RmsNorm, Sequential, Sgd, TransformerBlock,
+        Visitor, accuracy, count_correct, module,
     };
 }
 

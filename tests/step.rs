@@ -7,6 +7,8 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "steps/layers.rs"]
+mod layers;
 mod support;
 
 use std::{
@@ -601,7 +603,7 @@ fn near(op: &str, got: &[f64], want: &[f64]) {
 
 fn main() -> ExitCode {
     runner::main(|suite| {
-        for (name, fact) in FACTS {
+        for (name, fact) in FACTS.iter().chain(layers::FACTS) {
             suite.cpu(format!("{name}::cpu"), move || {
                 // A device of its own: the memory of the process-wide one is other tests' too.
                 fact(&Device::new(Box::new(wgrad_core::cpu::Cpu::new())));

@@ -27,7 +27,7 @@ impl CharGpt {
             characters,
             places,
             blocks,
-            norm: LayerNorm::new(args.size, &mut init)?,
+            norm: LayerNorm::new(&[args.size])?,
             head: Linear::new(args.size, classes, &mut init)?,
         }
         .on(device)

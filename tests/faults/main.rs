@@ -11,6 +11,7 @@
 mod attention;
 mod environment;
 mod indices;
+mod layers;
 mod lifetime;
 mod numbers;
 mod order;
@@ -62,8 +63,15 @@ fn main() -> ExitCode {
         return code;
     }
     runner::main(|suite| {
-        let all = [shapes::ROWS, numbers::ROWS, indices::ROWS, order::ROWS, attention::ROWS];
-        for (name, fault) in all.concat() {
+        let rows = [
+            shapes::ROWS,
+            numbers::ROWS,
+            indices::ROWS,
+            order::ROWS,
+            layers::ROWS,
+            attention::ROWS,
+        ];
+        for (name, fault) in rows.concat() {
             suite.cpu(format!("{name}::cpu"), move || {
                 fault(&Device::cpu());
                 Ok(())

@@ -12,10 +12,12 @@ use wgrad_core::{
         copy::Copy,
         create::{Arange, Fill, OneHot},
         cross_entropy::CrossEntropy,
+        dropout::{Dropout, TakeRandom},
         gather::{Gather, ScatterRows},
         linear::{FusedActivation, Linear},
         masked_softmax::{MaskedSoftmax, MaskedSoftmaxBackward},
         matmul::MatMul,
+        norm::{Norm, NormBackward, NormSums},
         optimizer::{Adam, Sgd},
         pad::Pad,
         random::{Distribution, Random},
@@ -70,6 +72,11 @@ pub fn kind(op: &Op) -> Kind {
         Op::Random(_) => ("Random", String::new()),
         Op::Sgd(op) => ("Sgd", format!(" {} {}", op.momentum, op.nesterov)),
         Op::Adam(op) => ("Adam", format!(" {}", op.decoupled)),
+        Op::Norm(op) => ("Norm", format!(" {} {}", op.scaled, op.shifted)),
+        Op::NormBackward(op) => ("NormBackward", format!(" {}", op.scaled)),
+        Op::NormSums(_) => ("NormSums", String::new()),
+        Op::TakeRandom(_) => ("TakeRandom", String::new()),
+        Op::Dropout(_) => ("Dropout", String::new()),
     };
     (family.to_owned(), format!("{}{form}", op.name()))
 }
@@ -91,6 +98,8 @@ pub fn all() -> Vec<Op> {
         Fill { shape, dtype: DType::F32, value: 0.0 }.into(),
         Arange { start: 0.0, step: 1.0, count: 1, dtype: DType::F32 }.into(),
         OneHot { classes: 1 }.into(),
+        TakeRandom { blocks: 1 }.into(),
+        Dropout { last: 1, scale: 1.0 }.into(),
         Random { shape, distribution: Distribution::Uniform { low: 0.0, high: 1.0 } }.into(),
         Random { shape, distribution: Distribution::Normal { mean: 0.0, std: 1.0 } }.into(),
     ];
@@ -132,6 +141,18 @@ pub fn all() -> Vec<Op> {
     }
     for activation in [FusedActivation::Sigmoid, FusedActivation::Tanh] {
         all.push(Linear { bias: true, activation: Some(activation) }.into());
+    }
+    for (centred, scaled, shifted) in [
+        (true, false, false),
+        (true, true, false),
+        (true, false, true),
+        (true, true, true),
+        (false, false, false),
+        (false, true, false),
+    ] {
+        all.push(Norm { eps: 1e-5, centred, scaled, shifted }.into());
+        all.push(NormBackward { centred, scaled }.into());
+        all.push(NormSums { centred }.into());
     }
     for (momentum, nesterov) in [(false, false), (true, false), (true, true)] {
         all.push(Sgd { momentum, nesterov }.into());

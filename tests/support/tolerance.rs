@@ -48,6 +48,8 @@ const TABLE: &[(&str, Rule, &str)] = &[
     ("optimizer_steps", Rule::Close { rtol: 2e-5, atol: 1e-5 }, "up to 20 steps from values of size 1"),
     ("chain",      Rule::Close { rtol: 1e-5, atol: 2e-6 }, "up to a dozen operations, values of size 1, in one kernel or in several"),
     ("tails",      Rule::Close { rtol: 6e-5, atol: 1.6e-6 }, "exp at 20: 43 ulp and more; beyond, values below atol"),
+    ("norm",       Rule::Close { rtol: 1e-5, atol: 1e-5 }, "4e-6 of the largest result, which is about 2.5: two sums, a root and a quotient"),
+    ("loss",       Rule::Close { rtol: 4e-6, atol: 4e-6 }, "logarithms as log_softmax, up to a dozen operations on values of size 4, a mean"),
     ("mse",        Rule::Close { rtol: 4e-6, atol: 1e-7 }, "difference, square, mean"),
 ];
 

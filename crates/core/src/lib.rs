@@ -31,6 +31,8 @@ pub use graph::no_grad;
 pub use layout::{Layout, collapse_together};
 pub use op::{Meta, Op};
 pub use ops::attention::AttentionOptions;
+pub use ops::class_losses::CrossEntropyOptions;
+pub use ops::losses::Reduction;
 pub use ops::operators::Operand;
 pub use parameters::FlatParameters;
 pub use shape::{MAX_RANK, Shape};

@@ -12,10 +12,12 @@ use crate::{
         copy::Copy,
         create::{Arange, Fill, OneHot},
         cross_entropy::CrossEntropy,
+        dropout::{Dropout, TakeRandom},
         gather::{Gather, ScatterRows},
         linear::Linear,
         masked_softmax::{MaskedSoftmax, MaskedSoftmaxBackward},
         matmul::MatMul,
+        norm::{Norm, NormBackward, NormSums},
         optimizer::{Adam, Sgd},
         pad::Pad,
         random::Random,
@@ -161,6 +163,16 @@ families! {
     Sgd,
     /// Adam, one step.
     Adam,
+    /// Layer norm and RMS norm.
+    Norm,
+    /// Backward of these norms, for what is normalised.
+    NormBackward,
+    /// Backward of these norms, for gamma and beta.
+    NormSums,
+    /// A piece of the device's random stream.
+    TakeRandom,
+    /// Zeros at random.
+    Dropout,
 }
 
 impl Op {

@@ -31,7 +31,7 @@ impl Positions {
     /// [`Embedding`](crate::Embedding) does.
     #[track_caller]
     pub fn learned(length: usize, size: usize, init: &mut Init) -> Result<Self> {
-        Ok(Self(Table::Learned(init.normal(&[length, size], 1.0)?)))
+        Ok(Self(Table::Learned(init.normal(&[length, size], 0.0, 1.0)?)))
     }
 
     /// The table of Vaswani et al. 2017 (`table`): sines and cosines by turns, of wavelengths from 2π to 10000·2π.

@@ -89,7 +89,7 @@ fn heads(name: &'static str, causal: bool, masked: bool) -> Row {
     };
     row(name, "attention", move |x| {
         let [q, k, v] = [0, 1, 2].map(|i| x[i].permute([0, 2, 1, 3]));
-        let options = AttentionOptions { mask: x.get(3), causal, scale: None };
+        let options = AttentionOptions { mask: x.get(3), causal, ..AttentionOptions::default() };
         q?.attention(&k?, &v?, options)
     })
     .cases([

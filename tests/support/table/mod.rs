@@ -3,9 +3,12 @@
 mod attention;
 mod binary;
 mod create;
+mod dropout;
 mod half;
 mod index;
+mod losses;
 mod matmul;
+mod norm;
 mod optimizer;
 mod random;
 mod reduce;
@@ -35,6 +38,9 @@ pub fn rows() -> Vec<Row> {
         half::rows(),
         random::rows(),
         step::rows(),
+        norm::rows(),
+        dropout::rows(),
+        losses::rows(),
     ];
     families.into_iter().flatten().collect()
 }

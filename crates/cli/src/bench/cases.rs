@@ -80,6 +80,13 @@ pub const CASES: &[Case] = &[
         make: Some(|d| on_rows(d, |x, _| x.softmax(1))),
     },
     Case {
+        name: "layernorm_rows",
+        what: "layer norm of 4096 x 1024 along the last axis, with weight and bias",
+        flops: 0.0,
+        bytes: 8.0 * ELEMENTS,
+        make: Some(|d| on_rows(d, |x, b| x.layer_norm(Some(b), Some(b), 1e-5))),
+    },
+    Case {
         name: "bias_add_relu",
         what: "relu(x + b), 4096 x 1024 + 1024",
         flops: 0.0,

@@ -288,7 +288,7 @@ impl Stage {
 /// Whether a kernel reads input `i`; what it changes in place it finds in the outputs.
 fn reads(op: &Op, i: usize) -> bool {
     match op {
-        Op::Fill(_) | Op::Random(_) => false,
+        Op::Fill(_) | Op::Random(_) | Op::TakeRandom(_) => false,
         Op::Assign(_) | Op::Adam(_) => i == 1,
         Op::Sgd(_) => i == 1 || i == 2,
         _ => true,
@@ -299,6 +299,7 @@ fn reads(op: &Op, i: usize) -> bool {
 fn contiguous_outputs(op: &Op) -> bool {
     use Op::{Adam, CrossEntropy, Linear, MatMul, Random, Sgd};
     matches!(op, MatMul(_) | Linear(_) | Random(_) | Sgd(_) | Adam(_) | CrossEntropy(_))
+        || matches!(op, Op::Norm(_) | Op::NormBackward(_) | Op::NormSums(_) | Op::Dropout(_))
 }
 
 /// Locks the buffers and runs `kernel` on their contents. What a kernel cannot take where it lies goes

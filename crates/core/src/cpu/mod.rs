@@ -4,12 +4,14 @@
 mod binary;
 mod compare;
 mod cross_entropy;
+mod dropout;
 mod exp;
 mod gather;
 mod gemm;
 mod masked_softmax;
 mod matmul;
 mod memory;
+mod norm;
 mod number;
 mod operand;
 mod optimizer;
@@ -174,6 +176,15 @@ fn kernel(memory: &Arc<Memory>, op: &Op, ins: &[In<'_>], outs: &mut [Out<'_>]) -
         Op::Adam(op) => {
             operands!([_, g, ..], [p, hyper, m, v] => optimizer::adam(op, g, hyper, p, m, v))
         }
+        Op::Norm(op) => operands!(ins, [y, statistics] => norm::forward(op, ins, y, statistics)),
+        Op::NormBackward(op) => operands!([dy, x, statistics, gamma @ ..], [dx] => {
+            norm::backward(op, [dy, x, statistics], gamma.first(), dx)
+        }),
+        Op::NormSums(op) => {
+            operands!([dy, x, statistics], [sums] => norm::sums(op, [dy, x, statistics], sums))
+        }
+        Op::TakeRandom(op) => operands!(_, [copy, state] => dropout::take(op, copy, state)),
+        Op::Dropout(op) => operands!([x, state], [y] => dropout::dropout(op, x, state, y)),
     }
 }
 

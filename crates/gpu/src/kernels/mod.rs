@@ -2,11 +2,13 @@
 
 pub mod chain;
 mod create;
+mod dropout;
 mod gather;
 mod half;
 mod map;
 mod masked_softmax;
 mod matmul;
+mod norm;
 mod optimizer;
 mod reduce;
 mod softmax;
@@ -128,6 +130,8 @@ fn lower_wide(op: &Op, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result
         Op::ScatterRows(op) => gather::scatter_rows(op.rows, ins, outs, caps)?,
         Op::Sgd(op) => optimizer::sgd(op, ins, outs, caps)?,
         Op::Adam(op) => optimizer::adam(op, ins, outs, caps)?,
+        Op::TakeRandom(op) => dropout::take(op, outs)?,
+        Op::Dropout(op) => dropout::dropout(op, ins, outs, caps)?,
         Op::ArgReduce(op) => return reduce::arg_reduce(op, ins, outs, caps),
         Op::Reduce(op) => return reduce::reduce(op, ins, outs, caps),
         Op::MatMul(_) => return matmul::matmul(ins, outs, caps),
@@ -137,6 +141,9 @@ fn lower_wide(op: &Op, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result
         Op::MaskedSoftmax(op) => masked_softmax::forward(op, ins, outs, caps)?,
         Op::MaskedSoftmaxBackward(op) => masked_softmax::backward(op, ins, outs, caps)?,
         Op::CrossEntropy(op) => return softmax::cross_entropy(op, ins, outs, caps),
+        Op::Norm(op) => return norm::norm(op, ins, outs, caps),
+        Op::NormBackward(op) => return norm::backward(op, ins, outs, caps),
+        Op::NormSums(op) => return norm::sums(op, ins, outs, caps),
         Op::ViewOp(_) => return Err(Error::internal(op.name(), "a view is not run")),
     };
     Ok(Program { launches, scratch: Vec::new() })

@@ -218,6 +218,27 @@ pub(super) fn mean_of_scratch(
     all.lower(program, caps)
 }
 
+/// Sums over the first axis of `[length, results]` contiguous f32 values in a scratch, into the first output, in one
+/// pass: for few values.
+pub(super) fn sum_of_scratch(
+    program: &mut Program,
+    from: Slot,
+    [length, results]: [usize; 2],
+    y_offset: usize,
+    caps: &Caps,
+) -> Result<()> {
+    let lay = |size: usize, stride: usize| Layout {
+        shape: Shape::from_checked(&[size]),
+        strides: Shape::from_checked(&[stride]),
+        offset: 0,
+    };
+    let split = Split { kept: lay(results, 1), reduced: lay(length, results), offset: 0 };
+    let (to, dtype, scale) = (Slot::Out(0), DType::F32, 1.0);
+    let only = Pass { op: "sum", split: &split, from, to, y_offset, chunk: length, scale, dtype };
+    program.launches.push(pass(&only, caps)?);
+    Ok(())
+}
+
 pub(super) fn arg_reduce(
     op: &ArgReduce,
     ins: &[Operand],

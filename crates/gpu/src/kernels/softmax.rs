@@ -17,7 +17,7 @@ use wgrad_shaders::Kernel;
 
 /// Whether rows of this length get a workgroup each, and the grid: a kernel walks a row at most four
 /// times, with a few steps more to join what its threads found.
-fn by_groups(cols: usize, rows: usize, caps: &Caps) -> (bool, Grid) {
+pub(super) fn by_groups(cols: usize, rows: usize, caps: &Caps) -> (bool, Grid) {
     let too_long = cols as u64 * 4 > caps.max_steps;
     if too_long || (!caps.software && cols >= 64 && rows < 1 << 20) {
         (true, grid_of_groups(rows, cols.div_ceil(256) * 4 + 16, caps))
@@ -28,7 +28,7 @@ fn by_groups(cols: usize, rows: usize, caps: &Caps) -> (bool, Grid) {
 
 /// How a workgroup keeps a row in registers: its threads, and the vec4 of each. `None` for rows too long for
 /// that, and on software adapters without subgroups of 8, where threads could only meet at dear barriers.
-fn in_registers(cols: usize, caps: &Caps) -> Option<(u32, u32)> {
+pub(super) fn in_registers(cols: usize, caps: &Caps) -> Option<(u32, u32)> {
     let lanes = match (caps.software, caps.subgroups == Some((8, 8))) {
         (true, true) => 8,
         (true, false) => return None,
@@ -42,7 +42,7 @@ fn in_registers(cols: usize, caps: &Caps) -> Option<(u32, u32)> {
 }
 
 /// Whether rows lie in whole vec4.
-fn in_fours(rows: &Rows, cols: usize) -> bool {
+pub(super) fn in_fours(rows: &Rows, cols: usize) -> bool {
     let [offset, outer, _, stride] = rows.words;
     let fours = |x: u32| x.is_multiple_of(4);
     rows.inner == 1 && stride == 1 && cols.is_multiple_of(4) && fours(offset) && fours(outer)
@@ -50,9 +50,9 @@ fn in_fours(rows: &Rows, cols: usize) -> bool {
 
 /// A tensor as rows along an axis. All operands must allow the same two-level description, so the
 /// axes before and after the axis are each one dimension after collapsing; `lower` copies otherwise.
-struct Rows {
-    inner: usize,
-    words: [u32; 4],
+pub(super) struct Rows {
+    pub inner: usize,
+    pub words: [u32; 4],
 }
 
 /// Offset, outer stride, near stride, stride along the axis; `None` where the other axes do not step
@@ -81,7 +81,7 @@ fn rows(layout: &Layout, axis: usize) -> Option<Rows> {
 
 /// The row descriptions of all operands, with copies for those that have none: launches to run first,
 /// and where the operand is then.
-fn describe(
+pub(super) fn describe(
     operands: &[(Slot, &Operand)],
     axis: usize,
     caps: &Caps,
