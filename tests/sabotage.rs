@@ -98,7 +98,7 @@ const CHANGES: &[Sabotage] = &[
     change("masked_softmax", ["/ total", "/ (total + 0.01)"], "masked_softmax", HARDWARE),
     change("masked_softmax", ["* scale;", ";"], "masked_softmax causal", SOFTWARE),
     change("masked_softmax", ["% params.queries + 1u", "% params.queries"], "attention causal", SOFTWARE),
-    change("masked_softmax", ["keep[k.z]", "keep[k.y]"], "masked_softmax mask", HARDWARE),
+    change("masked_softmax", ["* params.keep_step", "* 0u"], "masked_softmax mask", HARDWARE),
     change("masked_softmax_backward", ["(dy[dy_at + j * dy_step] - total)", "dy[dy_at + j * dy_step]"], "masked_softmax", SOFTWARE),
     change("masked_softmax_backward", ["= scale * weight", "= weight"], "masked_softmax mask", HARDWARE),
     change("matmul_lanes", ["= z0[0];", "= z0[1];"], "matmul sizes", lanes(8, 1, false)),

@@ -1,6 +1,6 @@
 //! `MultiHeadAttention`: attention in several heads, with its projections.
 
-use crate::{Init, Layer, Linear, Parameter, Rotary};
+use crate::{Dropout, Init, Layer, Linear, Parameter, Rotary, training};
 use wgrad_core::{AttentionOptions, Error, Result, Tensor};
 
 /// Attention in several heads: x `[.., t, size]`, with one leading size or none, becomes `[.., t, size]`. Queries,
@@ -8,7 +8,7 @@ use wgrad_core::{AttentionOptions, Error, Result, Tensor};
 ///
 /// Parameters have PyTorch's names and layouts: `in_proj_weight` `[3 size, size]` (queries, keys, values),
 /// `in_proj_bias` `[3 size]`, `out_proj.weight` `[size, size]`, `out_proj.bias` `[size]`, and start as there: the first
-/// evenly spread over ±√(6 / (4 size)), the biases 0. Weights are not dropped.
+/// evenly spread over ±√(6 / (4 size)), the biases 0.
 ///
 /// ```
 /// use wgrad_core::{Device, Tensor};
@@ -34,6 +34,7 @@ pub struct MultiHeadAttention {
     /// From the joined heads to the output.
     pub out_proj: Linear,
     rotary: Option<Rotary>,
+    dropout: Dropout,
     heads: usize,
     causal: bool,
 }
@@ -61,12 +62,12 @@ impl MultiHeadAttention {
         let Some(rows) = size.checked_mul(3) else {
             return Err(Error::size("attention", format!("size {size} is too large")));
         };
-        let bound = (6.0 / (rows as f32 + size as f32)).sqrt();
         Ok(Self {
-            in_proj_weight: init.uniform(&[rows, size], bound)?,
+            in_proj_weight: init.xavier_uniform(&[rows, size], 1.0)?,
             in_proj_bias: None,
             out_proj: Linear::without_bias(size, size, init)?,
             rotary: None,
+            dropout: Dropout::new(0.0)?,
             heads,
             causal: false,
         })
@@ -91,6 +92,13 @@ impl MultiHeadAttention {
             ));
         }
         self.rotary = Some(rotary);
+        Ok(self)
+    }
+
+    /// The same layer that drops weights of attention in training, each with probability `p`.
+    #[track_caller]
+    pub fn dropout(mut self, p: f32) -> Result<Self> {
+        self.dropout = Dropout::new(p)?;
         Ok(self)
     }
 
@@ -158,7 +166,8 @@ impl MultiHeadAttention {
         if let Some(rotary) = &self.rotary {
             (q, k) = (rotary.forward(&q)?, rotary.forward(&k)?);
         }
-        let options = AttentionOptions { mask, causal: self.causal, scale: None };
+        let dropout = if training() { self.dropout.p() } else { 0.0 };
+        let options = AttentionOptions { mask, causal: self.causal, scale: None, dropout };
         let joined = q.attention(&k, &v, options)?.permute([0, 2, 1, 3])?;
         self.out_proj.forward(&joined.reshape(x.shape())?)
     }

@@ -33,7 +33,7 @@ impl Embedding {
     #[track_caller]
     pub fn new(count: usize, size: usize, init: &mut Init) -> Result<Self> {
         Self::check(size)?;
-        Ok(Self { weight: init.normal(&[count, size], 1.0)?, padding: None })
+        Ok(Self { weight: init.normal(&[count, size], 0.0, 1.0)?, padding: None })
     }
 
     /// A table in which `padding` stands for nothing: it gives zeros and learns nothing.
@@ -61,7 +61,7 @@ impl Embedding {
                 format!("padding index {padding} lies outside 0..{count}"),
             ));
         }
-        let mut values = init.normals(&[count, size], 1.0)?;
+        let mut values = init.normal(&[count, size], 0.0, 1.0)?.take_first();
         values.iter_mut().skip(padding * size).take(size).for_each(|x| *x = 0.0);
         Ok(Self { weight: Parameter::new(&[count, size], values)?, padding: Some(padding) })
     }

@@ -29,35 +29,6 @@ impl Init {
         self.filled(shape, |stream| stream.uniform(-bound, bound))
     }
 
-    /// A parameter with normally distributed values of mean 0; the deviation is finite and not negative.
-    #[track_caller]
-    pub fn normal(&mut self, shape: &[usize], deviation: f32) -> Result<Parameter> {
-        Parameter::new(shape, self.normals(shape, deviation)?)
-    }
-
-    /// The values of such a parameter, by the method of Box and Muller.
-    #[track_caller]
-    pub(crate) fn normals(&mut self, shape: &[usize], deviation: f32) -> Result<Vec<f32>> {
-        if !(deviation.is_finite() && deviation >= 0.0) {
-            return Err(Error::argument(
-                "init",
-                format!("deviation {deviation}; it must be finite and not negative"),
-            ));
-        }
-        let mut second = None;
-        self.values(shape, |stream| {
-            let unit = second.take().unwrap_or_else(|| {
-                // Never 0, whose logarithm is infinite.
-                let mut unit = || (f64::from(stream.next_u32()) + 0.5) / 4_294_967_296.0;
-                let radius = (-2.0 * unit().ln()).sqrt();
-                let (sin, cos) = (std::f64::consts::TAU * unit()).sin_cos();
-                second = Some(radius * sin);
-                radius * cos
-            });
-            (unit * f64::from(deviation)) as f32
-        })
-    }
-
     /// A parameter with all values equal.
     #[track_caller]
     pub fn constant(&mut self, shape: &[usize], value: f32) -> Result<Parameter> {
@@ -68,17 +39,8 @@ impl Init {
     pub(crate) fn filled(
         &mut self,
         shape: &[usize],
-        value: impl FnMut(&mut Stream) -> f32,
-    ) -> Result<Parameter> {
-        Parameter::new(shape, self.values(shape, value)?)
-    }
-
-    #[track_caller]
-    fn values(
-        &mut self,
-        shape: &[usize],
         mut value: impl FnMut(&mut Stream) -> f32,
-    ) -> Result<Vec<f32>> {
+    ) -> Result<Parameter> {
         let count = Shape::new("init", shape)?.numel();
         let mut values = Vec::new();
         if values.try_reserve_exact(count).is_err() {
@@ -88,6 +50,6 @@ impl Init {
             ));
         }
         values.extend(std::iter::repeat_with(|| value(&mut self.0)).take(count));
-        Ok(values)
+        Parameter::new(shape, values)
     }
 }

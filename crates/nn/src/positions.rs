@@ -27,11 +27,11 @@ enum Table {
 }
 
 impl Positions {
-    /// A table that is learned (`weight`), for sequences up to `length`; it starts normally distributed with
-    /// deviation 0.02, so that it does not drown what it is added to.
+    /// A table that is learned (`weight`), for sequences up to `length`; it starts as an
+    /// [`Embedding`](crate::Embedding) does.
     #[track_caller]
     pub fn learned(length: usize, size: usize, init: &mut Init) -> Result<Self> {
-        Ok(Self(Table::Learned(init.normal(&[length, size], 0.02)?)))
+        Ok(Self(Table::Learned(init.normal(&[length, size], 0.0, 1.0)?)))
     }
 
     /// The table of Vaswani et al. 2017 (`table`): sines and cosines by turns, of wavelengths from 2π to 10000·2π.

@@ -1,6 +1,6 @@
 //! `TransformerBlock`: attention and two dense layers, each beside a way past it.
 
-use crate::{Activation, Init, Layer, LayerNorm, Linear, MultiHeadAttention};
+use crate::{Activation, Dropout, Init, Layer, LayerNorm, Linear, MultiHeadAttention};
 use wgrad_core::{Result, Tensor};
 
 /// A block of a transformer, normalised before each part: `x + attention(norm(x))`, then `x + mlp(norm(x))` with GELU
@@ -28,6 +28,7 @@ pub struct TransformerBlock {
     pub norm1: LayerNorm,
     /// Before the dense layers.
     pub norm2: LayerNorm,
+    dropout: Dropout,
 }
 crate::module!(TransformerBlock { self_attn, linear1, linear2, norm1, norm2 });
 
@@ -39,8 +40,9 @@ impl TransformerBlock {
             self_attn: MultiHeadAttention::new(size, heads, init)?,
             linear1: Linear::new(size, hidden, init)?.activation(Activation::Gelu),
             linear2: Linear::new(hidden, size, init)?,
-            norm1: LayerNorm::new(size, init)?,
-            norm2: LayerNorm::new(size, init)?,
+            norm1: LayerNorm::new(&[size])?,
+            norm2: LayerNorm::new(&[size])?,
+            dropout: Dropout::new(0.0)?,
         })
     }
 
@@ -51,13 +53,24 @@ impl TransformerBlock {
         self
     }
 
+    /// The same block that drops in training, with probability `p`: weights of attention, what attention gives, the hidden
+    /// values, and what the dense layers give.
+    #[track_caller]
+    pub fn dropout(mut self, p: f32) -> Result<Self> {
+        self.self_attn = self.self_attn.dropout(p)?;
+        self.dropout = Dropout::new(p)?;
+        Ok(self)
+    }
+
     /// The output under a mask (bool, true where a place may attend to another) that broadcasts to
     /// `[batch, heads, t, t]`.
     #[track_caller]
     pub fn masked(&self, x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
-        let x = x.try_add(&self.self_attn.masked(&self.norm1.forward(x)?, mask)?)?;
+        let drop = |x: &Tensor| self.dropout.forward(x);
+        let attended = self.self_attn.masked(&self.norm1.forward(x)?, mask)?;
+        let x = x.try_add(&drop(&attended)?)?;
         let hidden = self.linear1.forward(&self.norm2.forward(&x)?)?;
-        x.try_add(&self.linear2.forward(&hidden)?)
+        x.try_add(&drop(&self.linear2.forward(&drop(&hidden)?)?)?)
     }
 }
 

@@ -5,7 +5,7 @@
 mod tolerance;
 
 use wgrad_core::{DType, Device, ErrorKind, Result, Tensor};
-use wgrad_nn::{Init, Layer, Module, MultiHeadAttention, Rotary, TransformerBlock};
+use wgrad_nn::{Init, Layer, Module, MultiHeadAttention, Rotary, TransformerBlock, eval};
 
 /// Numbers between -0.75 and 0.75 that f32 holds exactly; the seed shifts them.
 fn numbers(shape: &[usize], seed: usize) -> Result<Tensor> {
@@ -233,5 +233,23 @@ fn turned_heads_attend_by_distance() -> Result<()> {
     assert_eq!(y.shape(), [2, 5, 8]);
     let gradients = y.sum_all()?.backward()?;
     assert!(gradients.get(layer.in_proj_weight.tensor()?).is_some());
+    Ok(())
+}
+
+#[test]
+fn dropping_happens_in_training_alone() -> Result<()> {
+    let x = numbers(&[2, 3, 4], 5)?;
+    let block = TransformerBlock::new(4, 2, 6, &mut Init::new(0))?.on(&Device::cpu())?;
+    let plain = block.forward(&x)?.to_vec::<f32>()?;
+    let block =
+        TransformerBlock::new(4, 2, 6, &mut Init::new(0))?.dropout(0.5)?.on(&Device::cpu())?;
+    assert_ne!(block.forward(&x)?.to_vec::<f32>()?, plain);
+    assert_eq!(eval(|| block.forward(&x))?.to_vec::<f32>()?, plain);
+    // All weights dropped: only the bias is left.
+    let layer =
+        MultiHeadAttention::new(4, 2, &mut Init::new(0))?.dropout(1.0)?.on(&Device::cpu())?;
+    assert_eq!(layer.forward(&x)?.to_vec::<f32>()?, [0.0; 24]);
+    let bad = MultiHeadAttention::new(4, 2, &mut Init::new(0))?.dropout(f32::NAN);
+    assert_eq!(bad.err().map(|e| e.kind()), Some(ErrorKind::Argument));
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::in_every_lie;
 use crate::support::{
-    inputs::{Draw, Input, Kind, Lie, floats, truth},
+    inputs::{Draw, Input, Lie, floats, truth},
     row::{Case, Row, row},
 };
 use wgrad_core::AttentionOptions;
@@ -89,7 +89,7 @@ fn heads(name: &'static str, causal: bool, masked: bool) -> Row {
     };
     row(name, "attention", move |x| {
         let [q, k, v] = [0, 1, 2].map(|i| x[i].permute([0, 2, 1, 3]));
-        let options = AttentionOptions { mask: x.get(3), causal, scale: None };
+        let options = AttentionOptions { mask: x.get(3), causal, ..AttentionOptions::default() };
         q?.attention(&k?, &v?, options)
     })
     .cases([
@@ -102,25 +102,17 @@ fn heads(name: &'static str, causal: bool, masked: bool) -> Row {
         case([2, 0, 4, 2, 3, 5]),
         case([0, 4, 4, 2, 3, 5]),
     ])
-    .kernels(&["matmul_lanes", "masked_softmax", "generate"])
-    .hardware(&["matmul_registers", "matmul_thin", "masked_softmax", "generate"])
+    .kernels(&["matmul_lanes", "masked_softmax"])
+    .hardware(&["matmul_registers", "matmul_thin", "masked_softmax"])
     .backward(&BACKWARD, &BACKWARD)
 }
 
 fn half() -> Row {
-    row("attention f16", "attention", |x| {
-        let mask = x[3].try_gt(0.0)?;
-        let options = AttentionOptions { mask: Some(&mask), causal: true, scale: Some(0.5) };
-        x[0].attention(&x[1], &x[2], options)
-    })
-    .case(Case::new([
-        floats(&[2, 4, 8], -1.0, 1.0).fixed(),
-        floats(&[2, 4, 8], -1.0, 1.0).fixed(),
-        floats(&[2, 4, 8], -1.0, 1.0),
-        Input { kind: Kind::I32, ..truth(&[4, 4]) },
-    ]))
-    .half()
-    .kernels(&["matmul_lanes", "masked_softmax", "map1", "widen_f16", "narrow_f16"])
+    row("masked_softmax f16", "masked_softmax", |x| x[0].masked_softmax(Some(&x[1]), true, 0.5))
+        .case(Case::new([scores(&[2, 5, 7]), truth(&[5, 7])]))
+        .case(Case::new([scores(&[4, 8]), truth(&[8])]))
+        .half()
+        .kernels(&["masked_softmax", "widen_f16", "narrow_f16"])
 }
 
 pub fn rows() -> Vec<Row> {

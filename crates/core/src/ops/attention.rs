@@ -18,6 +18,9 @@ pub struct AttentionOptions<'a> {
     pub causal: bool,
     /// What the products of queries and keys are multiplied by; 1/√d unless given.
     pub scale: Option<f32>,
+    /// The probability with which each weight is dropped; see [`Tensor::dropout`]. 0 unless given: leave it so
+    /// where nothing is learned.
+    pub dropout: f32,
 }
 
 impl Tensor {
@@ -28,7 +31,7 @@ impl Tensor {
     /// 0 times NaN is NaN.
     ///
     /// An error if head sizes, numbers of keys and values, or leading sizes do not fit, if the mask is not
-    /// bool or does not stretch to `[.., tq, tk]`, or if the scale is not finite.
+    /// bool or does not stretch to `[.., tq, tk]`, if the scale is not finite, or if the dropout is no probability.
     ///
     /// ```
     /// # use wgrad_core::{AttentionOptions, Device, Tensor};
@@ -106,6 +109,6 @@ impl Tensor {
         }
         let scores = self.matmul(&keys.t()?)?;
         let weights = scores.masked_softmax(options.mask, options.causal, scale)?;
-        weights.matmul(values)
+        weights.dropout(options.dropout)?.matmul(values)
     }
 }

@@ -40,7 +40,7 @@ impl GruCell {
         let &[b, _] = x.shape() else {
             return Err(Error::rank("gru", format!("needs [batch, inputs], got {:?}", x.shape())));
         };
-        let from_input = self.0.from_input(x)?;
+        let from_input = self.0.input_part(x)?;
         match before {
             Some(before) => self.after(&from_input, before),
             None => self.after(&from_input, &Tensor::zeros([b, self.0.hidden()], x.device())?),
@@ -50,7 +50,7 @@ impl GruCell {
     #[track_caller]
     fn after(&self, from_input: &Tensor, h: &Tensor) -> Result<Tensor> {
         let hidden = self.0.hidden();
-        let (x, s) = (from_input.split(1, hidden)?, self.0.from_state(h)?.split(1, hidden)?);
+        let (x, s) = (from_input.split(1, hidden)?, self.0.state_part(h)?.split(1, hidden)?);
         let ([xr, xz, xn], [sr, sz, sn]) = (&x[..], &s[..]) else {
             return Err(Error::internal("gru", "no three gates"));
         };
@@ -129,7 +129,7 @@ impl Gru {
         let mut last = Vec::new();
         for (layer, mut h) in self.layers.iter().zip(states) {
             let mut outputs = Vec::new();
-            for from_input in layer.0.from_input(&y)?.unbind(time)? {
+            for from_input in layer.0.input_part(&y)?.unbind(time)? {
                 h = layer.after(&from_input, &h)?;
                 outputs.push(h.clone());
             }

@@ -50,7 +50,7 @@ impl LstmCell {
         let &[b, _] = x.shape() else {
             return Err(Error::rank("lstm", format!("needs [batch, inputs], got {:?}", x.shape())));
         };
-        let from_input = self.0.from_input(x)?;
+        let from_input = self.0.input_part(x)?;
         match before {
             Some(before) => self.after(&from_input, before),
             None => {
@@ -62,7 +62,7 @@ impl LstmCell {
 
     #[track_caller]
     fn after(&self, from_input: &Tensor, before: &LstmState) -> Result<LstmState> {
-        let gates = from_input.try_add(&self.0.from_state(&before.h)?)?;
+        let gates = from_input.try_add(&self.0.state_part(&before.h)?)?;
         let [i, f, g, o] = &gates.split(1, self.0.hidden())?[..] else {
             return Err(Error::internal("lstm", "no four gates"));
         };
@@ -147,7 +147,7 @@ impl Lstm {
         for (layer, (h, c)) in self.layers.iter().zip(h.into_iter().zip(c)) {
             let mut state = LstmState { h, c };
             let mut outputs = Vec::new();
-            for from_input in layer.0.from_input(&y)?.unbind(time)? {
+            for from_input in layer.0.input_part(&y)?.unbind(time)? {
                 state = layer.after(&from_input, &state)?;
                 outputs.push(state.h.clone());
             }

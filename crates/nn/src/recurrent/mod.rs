@@ -56,13 +56,13 @@ impl Gates {
 
     /// What inputs `[.., inputs]` give to the gates.
     #[track_caller]
-    fn from_input(&self, x: &Tensor) -> Result<Tensor> {
+    fn input_part(&self, x: &Tensor) -> Result<Tensor> {
         x.linear(self.weight_ih.tensor()?, Some(self.bias_ih.tensor()?), None)
     }
 
     /// What the state `[b, hidden]` gives to the gates.
     #[track_caller]
-    fn from_state(&self, h: &Tensor) -> Result<Tensor> {
+    fn state_part(&self, h: &Tensor) -> Result<Tensor> {
         h.linear(self.weight_hh.tensor()?, Some(self.bias_hh.tensor()?), None)
     }
 }
