@@ -56,7 +56,12 @@ mod state;
 
 pub use activation::Activation;
 pub use buffer::Buffer;
-pub use data::{Batches, Dataset, Idx};
+#[cfg(feature = "images")]
+pub use data::ImageFolder;
+pub use data::{
+    Array, Batches, Csv, CsvOptions, Dataset, Idx, Loader, LoaderBatches, Npy, Npz, Rows, Samples,
+    Standard, Vocabulary, Windows,
+};
 pub use init::Init;
 pub use linear::Linear;
 pub use metrics::{accuracy, count_correct};
