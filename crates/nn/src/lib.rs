@@ -53,6 +53,8 @@ mod parameter;
 mod save;
 mod sequential;
 mod state;
+#[cfg(feature = "trainer")]
+mod trainer;
 
 pub use activation::Activation;
 pub use buffer::Buffer;
@@ -73,3 +75,5 @@ pub use parameter::Parameter;
 pub use save::{Checkpoint, Checkpoints, LoadWeights, Loaded, Resumed, load_weights, save_weights};
 pub use sequential::Sequential;
 pub use state::{Count, Real, State, StateEntry, StateVisitor};
+#[cfg(feature = "trainer")]
+pub use trainer::{Epoch, History, Interrupt, Losses, Outcome, Stop, Trainer, Validation};
