@@ -29,10 +29,18 @@ pub mod prelude {
         DType, Device, DeviceKind, Element, Error, ErrorKind, Gradients, Result, Step, Tensor,
         no_grad,
     };
+    #[cfg(feature = "images")]
+    pub use wgrad_nn::ImageFolder;
     pub use wgrad_nn::{
         Activation, Adam, AdamW, Batches, Dataset, Idx, Init, Layer, Linear, Mlp, MlpOptions,
         Module, Optimizer, Sequential, Sgd, Visitor, accuracy, count_correct, module,
     };
+    pub use wgrad_nn::{
+        Array, Checkpoint, Checkpoints, Count, Csv, LoadWeights, Loader, Npy, Npz, Real, Rows,
+        Samples, Standard, State, load_weights, save_weights,
+    };
+    #[cfg(feature = "trainer")]
+    pub use wgrad_nn::{Stop, Trainer, Validation};
 }
 
 /// The process-wide CPU device.
