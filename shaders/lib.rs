@@ -32,9 +32,10 @@ macro_rules! files {
 
 /// Kernels that are whole files.
 const KERNELS: &[(&str, &str)] = files!(
-    "adam" "adam_advance" "arg_reduce" "cross_entropy_groups" "cross_entropy_lanes" "gather_rows"
+    "adapt_scale" "adjust" "norm_join" "norm_parts" "update"
+    "arg_reduce" "cross_entropy_groups" "cross_entropy_lanes" "gather_rows"
     "generate" "map1" "map2" "map3" "matmul_tiled" "narrow_f16" "one_hot" "random" "random_advance"
-    "reduce_groups" "reduce_lanes" "roofline_copy" "roofline_multiply_add" "scatter_rows" "sgd" "softmax_backward_groups"
+    "reduce_groups" "reduce_lanes" "roofline_copy" "roofline_multiply_add" "scatter_rows" "softmax_backward_groups"
     "softmax_backward_lanes" "softmax_groups" "softmax_lanes" "widen_f16"
 );
 
@@ -52,6 +53,20 @@ const TEMPLATES: &[(&str, &str)] = &[
 
 /// Helpers that several kernels share.
 const PARTS: &[(&str, &str)] = &[
+    ("adjust_clip_norm", include_str!("lib/adjust_clip_norm.wgsl")),
+    ("adjust_clip_value", include_str!("lib/adjust_clip_value.wgsl")),
+    ("adjust_mix", include_str!("lib/adjust_mix.wgsl")),
+    ("adjust_unscale", include_str!("lib/adjust_unscale.wgsl")),
+    ("rmsprop_centered", include_str!("lib/rmsprop_centered.wgsl")),
+    ("rmsprop_momentum", include_str!("lib/rmsprop_momentum.wgsl")),
+    ("rmsprop_plain", include_str!("lib/rmsprop_plain.wgsl")),
+    ("rmsprop_straight", include_str!("lib/rmsprop_straight.wgsl")),
+    ("update_adagrad", include_str!("lib/update_adagrad.wgsl")),
+    ("update_adam", include_str!("lib/update_adam.wgsl")),
+    ("update_lion", include_str!("lib/update_lion.wgsl")),
+    ("update_rmsprop", include_str!("lib/update_rmsprop.wgsl")),
+    ("update_sgd", include_str!("lib/update_sgd.wgsl")),
+    ("update_sgd_momentum", include_str!("lib/update_sgd_momentum.wgsl")),
     ("all_positions", include_str!("lib/all_positions.wgsl")),
     ("cross_entropy_gradient", include_str!("lib/cross_entropy_gradient.wgsl")),
     ("cross_entropy_loss_only", include_str!("lib/cross_entropy_loss_only.wgsl")),
@@ -75,8 +90,6 @@ const PARTS: &[(&str, &str)] = &[
     ("reduce_view", include_str!("lib/reduce_view.wgsl")),
     ("row_index", include_str!("lib/row_index.wgsl")),
     ("rows", include_str!("lib/rows.wgsl")),
-    ("sgd_momentum", include_str!("lib/sgd_momentum.wgsl")),
-    ("sgd_plain", include_str!("lib/sgd_plain.wgsl")),
     ("sigmoid", include_str!("lib/sigmoid.wgsl")),
     ("tanh", include_str!("lib/tanh.wgsl")),
     ("unguarded", include_str!("lib/unguarded.wgsl")),

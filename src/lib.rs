@@ -14,9 +14,10 @@
 //! ```
 
 pub use wgrad_core::{
-    DType, Device, DeviceInfo, DeviceKind, Element, Error, ErrorKind, FlatParameters, Gradients,
-    Layout, MemoryReport, Operand, PlanReport, READ_TIMEOUT, Read, Result, Role, Shape, Step,
-    Tensor, no_grad, ops::linear::FusedActivation, philox,
+    Clipped, DType, Device, DeviceInfo, DeviceKind, Element, Error, ErrorKind, FlatParameters,
+    Gradients, Layout, MemoryReport, Operand, PlanReport, READ_TIMEOUT, Read, Result, Role,
+    ScaleReport, Shape, Step, Tensor, autocast, full_precision, no_grad,
+    ops::linear::FusedActivation, philox,
 };
 pub use wgrad_nn as nn;
 
@@ -27,13 +28,14 @@ pub use wgrad_gpu::{AdapterChoice, AdapterSummary, Roofline, adapters, gpu, open
 pub mod prelude {
     pub use crate::{
         DType, Device, DeviceKind, Element, Error, ErrorKind, Gradients, Result, Step, Tensor,
-        no_grad,
+        autocast, no_grad,
     };
     #[cfg(feature = "images")]
     pub use wgrad_nn::ImageFolder;
     pub use wgrad_nn::{
-        Activation, Adam, AdamW, Batches, Dataset, Idx, Init, Layer, Linear, Mlp, MlpOptions,
-        Module, Optimizer, Sequential, Sgd, Visitor, accuracy, count_correct, module,
+        Activation, Adagrad, Adam, AdamW, Batches, Dataset, Ema, GradAccumulator, GradScaler,
+        GroupOptions, Idx, Init, Layer, Linear, Lion, Mlp, MlpOptions, Module, Optimizer, RmsProp,
+        Schedule, Scheduler, Sequential, Sgd, Visitor, accuracy, count_correct, module,
     };
     pub use wgrad_nn::{
         Array, Checkpoint, Checkpoints, Count, Csv, LoadWeights, Loader, Npy, Npz, Real, Rows,

@@ -3,6 +3,7 @@
 use wgrad_core::{
     DType, Op, Shape,
     ops::{
+        adjust::{AdaptScale, Adjust, Norm},
         arg_reduce::ArgReduce,
         assign::Assign,
         binary::{Binary, Scalar},
@@ -15,7 +16,7 @@ use wgrad_core::{
         gather::{Gather, ScatterRows},
         linear::{FusedActivation, Linear},
         matmul::MatMul,
-        optimizer::{Adam, Sgd},
+        optimizer::{Rule, Update},
         pad::Pad,
         random::{Distribution, Random},
         reduce::{Reduce, ReduceOp},
@@ -65,8 +66,10 @@ pub fn kind(op: &Op) -> Kind {
         Op::Arange(_) => ("Arange", String::new()),
         Op::OneHot(_) => ("OneHot", String::new()),
         Op::Random(_) => ("Random", String::new()),
-        Op::Sgd(op) => ("Sgd", format!(" {} {}", op.momentum, op.nesterov)),
-        Op::Adam(op) => ("Adam", format!(" {}", op.decoupled)),
+        Op::Update(op) => ("Update", format!(" {:?} {}", op.rule, op.skips)),
+        Op::Adjust(_) => ("Adjust", String::new()),
+        Op::Norm(_) => ("Norm", String::new()),
+        Op::AdaptScale(_) => ("AdaptScale", String::new()),
     };
     (family.to_owned(), format!("{}{form}", op.name()))
 }
@@ -118,7 +121,6 @@ pub fn all() -> Vec<Op> {
         all.push(ArgReduce { max: yes, axes: 1 }.into());
         all.push(Softmax { axis: 0, log: yes }.into());
         all.push(SoftmaxBackward { axis: 0, log: yes }.into());
-        all.push(Adam { decoupled: yes }.into());
         all.push(Linear { bias: yes, activation: None }.into());
         all.push(Linear { bias: yes, activation: Some(FusedActivation::Relu) }.into());
         for smoothing in [0.0, 0.1] {
@@ -128,8 +130,26 @@ pub fn all() -> Vec<Op> {
     for activation in [FusedActivation::Sigmoid, FusedActivation::Tanh] {
         all.push(Linear { bias: true, activation: Some(activation) }.into());
     }
-    for (momentum, nesterov) in [(false, false), (true, false), (true, true)] {
-        all.push(Sgd { momentum, nesterov }.into());
-    }
+    let rules = [
+        Rule::Sgd { momentum: false, nesterov: false },
+        Rule::Sgd { momentum: true, nesterov: false },
+        Rule::Sgd { momentum: true, nesterov: true },
+        Rule::Adam { decoupled: false },
+        Rule::Adam { decoupled: true },
+        Rule::RmsProp { centered: false, momentum: false },
+        Rule::RmsProp { centered: false, momentum: true },
+        Rule::RmsProp { centered: true, momentum: false },
+        Rule::RmsProp { centered: true, momentum: true },
+        Rule::Adagrad,
+        Rule::Lion,
+    ];
+    all.extend(rules.map(|rule| Op::from(Update { rule, skips: false, fours: true })));
+    all.push(Update { rule: Rule::Adam { decoupled: true }, skips: true, fours: true }.into());
+    all.push(Adjust::Mix { keep: 1.0, add: 1.0 }.into());
+    all.push(Adjust::ClipNorm { max: 1.0 }.into());
+    all.push(Adjust::ClipValue { max: 1.0 }.into());
+    all.push(Adjust::Unscale.into());
+    all.push(Norm.into());
+    all.push(AdaptScale { interval: 1, floor: 1.0 }.into());
     all
 }

@@ -1,15 +1,15 @@
 //! `backward`: one walk down the graph; gradient rules return, this adds.
 
 use crate::{
-    Error, Meta, Op, Result, Tensor,
+    DType, Error, Meta, Op, Result, Tensor, full_precision,
     graph::{Apply, Edge, Kind, Node},
     no_grad,
-    ops::{copy::Copy, reduce::Reduce},
-    parameters::{FlatGradients, Slot},
+    ops::{adjust::Adjust, copy::Copy, reduce::Reduce},
+    parameters::{FlatGradients, FlatParameters, Slot},
 };
 use std::{
     cell::OnceCell,
-    collections::{BTreeMap, HashMap, hash_map::Entry},
+    collections::{BTreeMap, HashMap, btree_map::Entry},
     sync::Arc,
 };
 
@@ -116,7 +116,17 @@ impl Grad<'_> {
 #[derive(Default)]
 pub struct Gradients {
     leaves: HashMap<u64, Tensor>,
-    flats: HashMap<u64, FlatGradients>,
+    flats: BTreeMap<u64, FlatGradients>,
+    /// Flags of a loss scale: while the first word is not 0, steps with these gradients are skipped.
+    skip: Option<Tensor>,
+}
+
+/// Gradients whose common length is at most what was asked for, and the length they had.
+pub struct Clipped {
+    /// The gradients, shortened if they were longer than asked.
+    pub gradients: Gradients,
+    /// Their length before, rank 0, on the device. Where it is infinite or NaN, the gradients are as they were.
+    pub norm: Tensor,
 }
 
 impl Gradients {
@@ -144,6 +154,150 @@ impl Gradients {
     pub(crate) fn flat(&self, buffer: u64) -> Option<&FlatGradients> {
         self.flats.get(&buffer)
     }
+
+    /// The gradients of all of a model's parameters as one tensor, in the buffer's order; `None` if the loss depends on
+    /// none of them.
+    pub fn values(&self, parameters: &FlatParameters) -> Option<&Tensor> {
+        self.flats.get(&parameters.id()).map(FlatGradients::values)
+    }
+
+    /// Gradients of all of a model's parameters from one tensor in the buffer's order, as [`values`](Self::values) gives
+    /// it: for sums of gradients. It is used as it is, and clipping changes it.
+    #[track_caller]
+    pub fn from_values(parameters: &FlatParameters, values: Tensor) -> Result<Gradients> {
+        let (flat, leaves) = parameters.with_gradients(values)?;
+        let flats = BTreeMap::from([(parameters.id(), flat)]);
+        Ok(Gradients { leaves, flats, skip: None })
+    }
+
+    /// The flags (u32, 4 words) that say on the device whether steps with these gradients are skipped.
+    pub fn skip(&self) -> Option<&Tensor> {
+        self.skip.as_ref()
+    }
+
+    /// The same gradients, whose steps are skipped while the first word of `flags` (u32, 4 words) is not 0.
+    #[must_use]
+    pub fn skipped_by(mut self, flags: Option<Tensor>) -> Gradients {
+        self.skip = flags.map(|flags| flags.detach());
+        self
+    }
+
+    /// Shortens all gradients by one factor if their common Euclidean length passes `max`, a finite number above 0. The
+    /// length is computed and used on the device; nothing waits for it. It is right for gradients of 1e18,
+    /// whose squares would overflow. A NaN or an infinity shows in `norm` and is not spread to the other gradients.
+    ///
+    /// ```
+    /// use wgrad_core::{Device, Tensor};
+    /// let w = Tensor::from_vec([3.0f32, 4.0], [2], &Device::cpu())?.requiring_grad();
+    /// let clipped = w.square()?.sum_all()?.try_mul(0.5)?.backward()?.clip_norm(1.0)?;
+    /// assert_eq!(clipped.norm.item::<f32>()?, 5.0);
+    /// assert_eq!(clipped.gradients.wrt(&w)?.to_vec::<f32>()?, [0.6, 0.8]);
+    /// # Ok::<(), wgrad_core::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn clip_norm(self, max: f64) -> Result<Clipped> {
+        let max = positive("clip_norm", max)?;
+        let parts = self.parts()?;
+        let norms = parts.iter().map(Tensor::length).collect::<Result<Vec<_>>>()?;
+        let norm = match &norms[..] {
+            [] => {
+                return Err(Error::graph(
+                    "clip_norm",
+                    "there are no gradients; call backward first",
+                ));
+            }
+            [norm] => norm.clone(),
+            norms => {
+                let ones =
+                    norms.iter().map(|norm| norm.reshape([1])).collect::<Result<Vec<_>>>()?;
+                Tensor::concat(&ones.iter().collect::<Vec<_>>(), 0)?.length()?
+            }
+        };
+        let gradients =
+            self.adjust(|x| Tensor::run_in_place(Adjust::ClipNorm { max }, &[x, &norm], &[x]))?;
+        Ok(Clipped { gradients, norm })
+    }
+
+    /// Brings every element between `-max` and `max`, a finite number above 0. NaN stays NaN.
+    ///
+    /// ```
+    /// use wgrad_core::{Device, Tensor};
+    /// let w = Tensor::from_vec([3.0f32, -0.25], [2], &Device::cpu())?.requiring_grad();
+    /// let gradients = w.square()?.sum_all()?.backward()?.clip_value(1.0)?;
+    /// assert_eq!(gradients.wrt(&w)?.to_vec::<f32>()?, [1.0, -0.5]);
+    /// # Ok::<(), wgrad_core::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn clip_value(self, max: f64) -> Result<Gradients> {
+        let max = positive("clip_value", max)?;
+        self.adjust(|x| Tensor::run_in_place(Adjust::ClipValue { max }, &[x], &[x]))
+    }
+
+    /// Divides all gradients by a loss scale, in place, and notes in its flags if one is infinite or NaN.
+    #[track_caller]
+    pub(crate) fn unscale(self, scale: &Tensor, flags: &Tensor) -> Result<Gradients> {
+        self.adjust(|x| Tensor::run_in_place(Adjust::Unscale, &[x, scale, flags], &[x, flags]))
+    }
+
+    /// The ids of leaves whose gradients lie in no flat buffer, in order.
+    fn loose(&self) -> Result<Vec<u64>> {
+        let mut loose = Vec::new();
+        for (&id, gradient) in &self.leaves {
+            let storage = gradient.storage()?;
+            let within = |flat: &FlatGradients| {
+                flat.values().storage().is_ok_and(|flat| Arc::ptr_eq(flat, storage))
+            };
+            if !self.flats.values().any(within) {
+                loose.push(id);
+            }
+        }
+        loose.sort_unstable();
+        Ok(loose)
+    }
+
+    /// All gradients as f32, each once, in an order that is the same each time.
+    fn parts(&self) -> Result<Vec<Tensor>> {
+        let mut parts: Vec<Tensor> =
+            self.flats.values().map(|flat| flat.values().clone()).collect();
+        for id in self.loose()? {
+            if let Some(gradient) = self.leaves.get(&id) {
+                parts.push(no_grad(|| gradient.detach().cast(DType::F32))?);
+            }
+        }
+        parts.retain(|part| part.numel() > 0);
+        Ok(parts)
+    }
+
+    /// Changes all gradients in place, those in no flat buffer in a copy: they may be someone else's too.
+    #[track_caller]
+    fn adjust(mut self, change: impl Fn(&Tensor) -> Result<()>) -> Result<Gradients> {
+        for flat in self.flats.values().filter(|flat| flat.values().numel() > 0) {
+            change(flat.values())?;
+        }
+        for id in self.loose()? {
+            let Some(gradient) = self.leaves.get_mut(&id).filter(|x| x.numel() > 0) else {
+                continue;
+            };
+            let dtype = gradient.dtype();
+            let own = no_grad(|| match dtype {
+                DType::F32 => Tensor::run(Copy, &[&gradient.detach()]),
+                _ => gradient.detach().cast(DType::F32),
+            })?;
+            change(&own)?;
+            *gradient = own.cast(dtype)?;
+        }
+        Ok(self)
+    }
+}
+
+/// A limit as f32.
+#[track_caller]
+fn positive(op: &'static str, max: f64) -> Result<f32> {
+    let max32 = max as f32;
+    if max32.is_finite() && max32 > 0.0 {
+        return Ok(max32);
+    }
+    Err(Error::argument(op, format!("a limit of {max}; it must be finite and above 0")))
 }
 
 impl Tensor {
@@ -211,26 +365,28 @@ fn walk(root: &Tensor, cotangent: Option<&Tensor>) -> Result<Gradients> {
         )
         .at(at));
     };
-    no_grad(|| {
-        let mut walk = Walk { open: BTreeMap::new(), gradients: Gradients::default() };
-        match (cotangent, &edge.node.kind) {
-            (Some(cotangent), _) => walk.arrive(edge, cotangent.detach())?,
-            (None, Kind::Leaf { .. }) => walk.arrive(edge, Tensor::full_like(root, 1.0)?)?,
-            // Most losses know their gradient and need no 1 to multiply it by: it is made on demand.
-            (None, Kind::Apply(_)) => {
-                let unit = Some(root.detach());
-                let arrived = Arrived { node: edge.node.clone(), cotangents: Vec::new(), unit };
-                walk.open.insert(edge.node.id, arrived);
+    full_precision(|| {
+        no_grad(|| {
+            let mut walk = Walk { open: BTreeMap::new(), gradients: Gradients::default() };
+            match (cotangent, &edge.node.kind) {
+                (Some(cotangent), _) => walk.arrive(edge, cotangent.detach())?,
+                (None, Kind::Leaf { .. }) => walk.arrive(edge, Tensor::full_like(root, 1.0)?)?,
+                // Most losses know their gradient and need no 1 to multiply it by: it is made on demand.
+                (None, Kind::Apply(_)) => {
+                    let unit = Some(root.detach());
+                    let arrived = Arrived { node: edge.node.clone(), cotangents: Vec::new(), unit };
+                    walk.open.insert(edge.node.id, arrived);
+                }
             }
-        }
-        while let Some((_, arrived)) = walk.open.pop_last() {
-            let node = arrived.node.clone();
-            walk.visit(&arrived).map_err(|e| e.at(node.at))?;
-        }
-        for flat in walk.gradients.flats.values_mut() {
-            flat.zero_rest()?;
-        }
-        Ok(walk.gradients)
+            while let Some((_, arrived)) = walk.open.pop_last() {
+                let node = arrived.node.clone();
+                walk.visit(&arrived).map_err(|e| e.at(node.at))?;
+            }
+            for flat in walk.gradients.flats.values_mut() {
+                flat.zero_rest()?;
+            }
+            Ok(walk.gradients)
+        })
     })
 }
 

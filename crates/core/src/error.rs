@@ -51,6 +51,8 @@ pub enum ErrorKind {
     Mismatch,
     /// A sample could not be had, or is not what it must be.
     Data,
+    /// Numbers passed the range of their type again and again.
+    Overflow,
     /// A bug in wgrad.
     Internal,
 }
@@ -153,7 +155,8 @@ macro_rules! constructors {
 constructors! {
     shape Shape, rank Rank, axis Axis, argument Argument, range Range, dtype DType, device Device,
     size Size, empty Empty, index Index, graph Graph, memory Memory, lost Lost, timeout Timeout,
-    kernel Kernel, config Config, feature Feature, io Io, format Format, mismatch Mismatch, data Data, internal Internal,
+    kernel Kernel, config Config, feature Feature, io Io, format Format, mismatch Mismatch, data Data,
+    overflow Overflow, internal Internal,
 }
 
 /// The error of an index in the data that lies outside `0..limit`; `position` is its place in the

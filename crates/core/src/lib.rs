@@ -2,6 +2,7 @@
 //!
 //! Programs use the `wgrad` crate, which re-exports what is public here.
 
+mod autocast;
 mod backend;
 mod backward;
 pub mod cpu;
@@ -10,6 +11,7 @@ mod dtype;
 mod error;
 mod graph;
 mod layout;
+mod loss_scale;
 mod op;
 pub mod ops;
 mod parameters;
@@ -19,16 +21,18 @@ mod step;
 mod storage;
 mod tensor;
 
+pub use autocast::{autocast, autocasting, full_precision};
 pub use backend::{
     Backend, Buf, DeviceInfo, DeviceKind, Ledger, MemoryReport, Pending, READ_TIMEOUT, Role, View,
     caller, foreign_buffer,
 };
-pub use backward::Gradients;
+pub use backward::{Clipped, Gradients};
 pub use device::Device;
 pub use dtype::{DType, Element};
 pub use error::{Error, ErrorKind, Result, bad_index};
 pub use graph::no_grad;
 pub use layout::{Layout, collapse_together};
+pub use loss_scale::{LossScale, ScaleReport};
 pub use op::{Meta, Op};
 pub use ops::operators::Operand;
 pub use parameters::FlatParameters;
@@ -37,4 +41,5 @@ pub use step::{Call, Place, Plan, PlanReport, Sharing, Source, Step, Trace, Valu
 pub use storage::Storage;
 pub use tensor::{Read, Tensor};
 
+pub(crate) use autocast::Precision;
 pub(crate) use backward::Grad;

@@ -1,8 +1,9 @@
 //! `Op`: every operation there is, as data. A family's rules live in one file under `ops/`.
 
 use crate::{
-    DType, Grad, Result, Shape, Tensor,
+    DType, Grad, Precision, Result, Shape, Tensor,
     ops::{
+        adjust::{AdaptScale, Adjust, Norm},
         arg_reduce::ArgReduce,
         assign::Assign,
         binary::{Binary, Scalar},
@@ -15,7 +16,7 @@ use crate::{
         gather::{Gather, ScatterRows},
         linear::Linear,
         matmul::MatMul,
-        optimizer::{Adam, Sgd},
+        optimizer::Update,
         pad::Pad,
         random::Random,
         reduce::Reduce,
@@ -76,6 +77,10 @@ pub(crate) trait Family {
     /// Whether outputs are inputs, changed in place.
     fn in_place(&self) -> bool {
         false
+    }
+    /// What becomes of operands in f16 and f32 within [`autocast`](crate::autocast).
+    fn precision(&self) -> Precision {
+        Precision::Meet
     }
 }
 
@@ -152,10 +157,14 @@ families! {
     OneHot,
     /// Random numbers.
     Random,
-    /// Stochastic gradient descent, one step.
-    Sgd,
-    /// Adam, one step.
-    Adam,
+    /// An optimizer's step.
+    Update,
+    /// Clipping, unscaling, sums and averages in place.
+    Adjust,
+    /// The Euclidean length of all elements.
+    Norm,
+    /// The next loss scale.
+    AdaptScale,
 }
 
 impl Op {
@@ -177,6 +186,10 @@ impl Op {
     /// Shapes and types of the outputs, or why the inputs do not fit.
     pub fn outputs(&self, ins: &[Meta]) -> Result<Vec<Meta>> {
         self.family().outputs(ins)
+    }
+
+    pub(crate) fn precision(&self) -> Precision {
+        self.family().precision()
     }
 
     pub(crate) fn saves(&self) -> Saves {

@@ -6,7 +6,7 @@ use crate::{
     graph::{Edge, Node},
     storage::next_id,
 };
-use std::{panic::Location, sync::Arc};
+use std::{collections::HashMap, panic::Location, sync::Arc};
 
 /// The parameters of a model in one buffer. Each parameter is a view that keeps its storage for
 /// life and is updated in place.
@@ -106,6 +106,40 @@ impl FlatParameters {
     /// All parameters with their names, in the order they were given.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.0.names.iter().map(String::as_str).zip(&self.0.parameters)
+    }
+
+    /// Gradients that lie in `values`, and the places of the parameters' own in it by id.
+    #[track_caller]
+    pub(crate) fn with_gradients(
+        &self,
+        values: Tensor,
+    ) -> Result<(FlatGradients, HashMap<u64, Tensor>)> {
+        let like = self.values();
+        like.device().same("gradients", values.device())?;
+        if values.meta() != like.meta()
+            || !values.layout().is_contiguous()
+            || values.layout().offset != 0
+        {
+            return Err(Error::shape(
+                "gradients",
+                format!(
+                    "{:?} {} for parameters {:?} {}; they must be alike and contiguous",
+                    values.shape(),
+                    values.dtype(),
+                    like.shape(),
+                    like.dtype()
+                ),
+            ));
+        }
+        let values = values.detach();
+        let mut leaves = HashMap::new();
+        for parameter in &self.0.parameters {
+            if let Some(edge) = parameter.edge() {
+                leaves.insert(edge.node.id, values.with_layout(*parameter.layout()));
+            }
+        }
+        let slots = self.0.parameters.iter().map(|x| Some(*x.layout())).collect();
+        Ok((FlatGradients { values, slots }, leaves))
     }
 
     /// Zeros of the same size and order, for an optimizer's moments.

@@ -2,7 +2,7 @@
 
 use crate::{
     DType, Device, Element, Error, Layout, Meta, Op, Pending, READ_TIMEOUT, Result, Role, Shape,
-    Storage, View,
+    Storage, View, full_precision,
     graph::{Edge, Node},
     ops::copy::Copy,
     shape::axis_index,
@@ -262,6 +262,10 @@ impl Tensor {
     #[track_caller]
     pub(crate) fn run_all(op: impl Into<Op>, ins: &[&Tensor]) -> Result<Vec<Tensor>> {
         let op = op.into();
+        if let Some(cast) = crate::autocast::cast(&op, ins)? {
+            let ins: Vec<&Tensor> = cast.iter().collect();
+            return full_precision(|| Tensor::run_all(op, &ins));
+        }
         match ins.first() {
             Some(first) => Tensor::run_into(&op, ins, first.device(), None, Location::caller()),
             None => Err(Error::internal(op.name(), "an operation without operand")),

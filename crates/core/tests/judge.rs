@@ -23,6 +23,7 @@ use wgrad_core::{
         gather::{Gather, ScatterRows},
         linear::{FusedActivation, Linear},
         matmul::MatMul,
+        optimizer::{NUMBERS, Rule, range},
         pad::Pad,
         random::{Distribution, Random},
         reduce::{Reduce, ReduceOp},
@@ -544,63 +545,84 @@ fn step_setup(p: &[f32], g: &[f32]) -> (FlatParameters, wgrad_core::Gradients) {
     (flat, gradients)
 }
 
+/// hyper of plain or heavy descent over one range.
+fn sgd_hyper(flat: &FlatParameters, [rate, momentum, decay]: [f32; 3]) -> Tensor {
+    let mut all = vec![rate, momentum];
+    all.resize(NUMBERS, 0.0);
+    all.extend(range(0, 1.0, decay));
+    flat.hyper(&all).unwrap()
+}
+
+fn sgd(
+    flat: &FlatParameters,
+    g: &wgrad_core::Gradients,
+    hyper: &Tensor,
+    v: Option<&Tensor>,
+    nesterov: bool,
+) -> wgrad_core::Result<()> {
+    let moments: Vec<Tensor> = v.cloned().into_iter().collect();
+    flat.update(Rule::Sgd { momentum: v.is_some(), nesterov }, g, hyper, &moments)
+}
+
 #[test]
 fn two_steps_of_sgd_by_hand() {
     let (flat, g) = step_setup(&[1.0, -2.0], &[0.5, 1.0]);
-    let hyper = flat.hyper(&[0.1, 0.9, 0.0]).unwrap();
+    let hyper = sgd_hyper(&flat, [0.1, 0.9, 0.0]);
     let v = flat.zeros_like().unwrap();
-    flat.sgd(&g, &hyper, Some(&v), false).unwrap();
+    sgd(&flat, &g, &hyper, Some(&v), false).unwrap();
     assert_close(&values(flat.values()), &[0.95, -2.1], STEP);
-    flat.sgd(&g, &hyper, Some(&v), false).unwrap(); // v = 0.9 g + g = 1.9 g
+    sgd(&flat, &g, &hyper, Some(&v), false).unwrap(); // v = 0.9 g + g = 1.9 g
     assert_close(&values(&v), &[0.95, 1.9], STEP);
     assert_close(&values(flat.values()), &[0.855, -2.29], STEP);
 
     let (flat, g) = step_setup(&[1.0, -2.0], &[0.5, 1.0]);
-    let hyper = flat.hyper(&[0.1, 0.9, 0.5]).unwrap();
+    let hyper = sgd_hyper(&flat, [0.1, 0.9, 0.5]);
     let v = flat.zeros_like().unwrap();
-    flat.sgd(&g, &hyper, Some(&v), true).unwrap(); // g + decay·p = (1, 0); step 1.9 of it
+    sgd(&flat, &g, &hyper, Some(&v), true).unwrap(); // g + decay·p = (1, 0); step 1.9 of it
     assert_close(&values(flat.values()), &[0.81, -2.0], STEP);
-    flat.sgd(&g, &hyper, Some(&v), true).unwrap(); // g = (0.905, 0); v = (1.805, 0); step g + 0.9 v
+    sgd(&flat, &g, &hyper, Some(&v), true).unwrap(); // g = (0.905, 0); v = (1.805, 0); step g + 0.9 v
     assert_close(&values(flat.values()), &[0.81 - 0.1 * (0.905 + 0.9 * 1.805), -2.0], STEP);
 
     let (flat, g) = step_setup(&[1.0, -2.0], &[0.5, 1.0]);
-    flat.sgd(&g, &flat.hyper(&[0.1, 0.9, 0.5]).unwrap(), None, false).unwrap();
+    sgd(&flat, &g, &sgd_hyper(&flat, [0.1, 0.9, 0.5]), None, false).unwrap();
     assert_close(&values(flat.values()), &[0.9, -2.0], STEP);
 }
 
-fn adam_numbers(rate: f32, eps: f32, decay: f32) -> [f32; 10] {
+fn adam_hyper(flat: &FlatParameters, rate: f32, eps: f32, decay: f32) -> Tensor {
     let (b1, b2) = (0.9f64, 0.999f64);
     let rest = [1.0 - b1, 1.0 - b2, b1.ln(), b2.ln()].map(|x| x as f32);
-    let [r1, r2, l1, l2] = rest;
-    [rate, b1 as f32, b2 as f32, eps, decay, 0.0, r1, r2, l1, l2]
+    let numbers = [&[rate, b1 as f32, b2 as f32, eps][..], &rest, &range(0, 1.0, decay)].concat();
+    flat.hyper(&numbers).unwrap()
 }
 
 #[test]
 fn two_steps_of_adam_by_hand() {
+    let adam = Rule::Adam { decoupled: false };
     // The first step is rate·sign(g) whatever g is, and so is the second with the same g.
     let (flat, g) = step_setup(&[1.0, -2.0, 3.0], &[0.5, -4.0, 1e-3]);
-    let hyper = flat.hyper(&adam_numbers(0.01, 0.0, 0.0)).unwrap();
+    let hyper = adam_hyper(&flat, 0.01, 0.0, 0.0);
     // Both moments in one memory: several outputs of one operation.
     let moments = Tensor::zeros([6], &cpu()).unwrap();
     let (m, v) = (moments.slice(0, 0..3).unwrap(), moments.slice(0, 3..6).unwrap());
-    flat.adam(&g, &hyper, (&m, &v), false).unwrap();
+    let state = [m.clone(), v.clone(), Tensor::zeros([1], &cpu()).unwrap()];
+    flat.update(adam, &g, &hyper, &state).unwrap();
     assert_close(&values(flat.values()), &[0.99, -1.99, 2.99], STEP);
     assert_close(&values(&m), &[0.05, -0.4, 1e-4], STEP);
     assert_close(&values(&v), &[0.25e-3, 16e-3, 1e-9], STEP);
-    flat.adam(&g, &hyper, (&m, &v), false).unwrap();
+    flat.update(adam, &g, &hyper, &state).unwrap();
     assert_close(&values(flat.values()), &[0.98, -1.98, 2.98], STEP);
     assert_close(&values(&m), &[0.095, -0.76, 1.9e-4], STEP);
-    assert_eq!(values(&hyper)[5], 2.0);
+    assert_eq!(values(&state[2]), [2.0]);
 
     // Decay: within g it changes nothing but signs here; decoupled it shrinks p by rate·decay first.
     for (decoupled, want) in [(false, [0.99, -1.99]), (true, [0.985, -1.98])] {
         let (flat, g) = step_setup(&[1.0, -2.0], &[0.5, -4.0]);
-        let hyper = flat.hyper(&adam_numbers(0.01, 0.0, 0.5)).unwrap();
-        let (m, v) = (flat.zeros_like().unwrap(), flat.zeros_like().unwrap());
-        flat.adam(&g, &hyper, (&m, &v), decoupled).unwrap();
+        let rule = Rule::Adam { decoupled };
+        let state = flat.moments(rule).unwrap();
+        flat.update(rule, &g, &adam_hyper(&flat, 0.01, 0.0, 0.5), &state).unwrap();
         assert_close(&values(flat.values()), &want, STEP);
         assert_close(
-            &values(&m),
+            &values(&state[0]),
             &[if decoupled { 0.05 } else { 0.1 }, if decoupled { -0.4 } else { -0.5 }],
             STEP,
         );
@@ -608,10 +630,93 @@ fn two_steps_of_adam_by_hand() {
 
     // Epsilon stands outside the root: |g| = eps halves the step.
     let (flat, g) = step_setup(&[1.0], &[1e-3]);
-    let hyper = flat.hyper(&adam_numbers(0.01, 1e-3, 0.0)).unwrap();
-    flat.adam(&g, &hyper, (&flat.zeros_like().unwrap(), &flat.zeros_like().unwrap()), false)
-        .unwrap();
+    let state = flat.moments(adam).unwrap();
+    flat.update(adam, &g, &adam_hyper(&flat, 0.01, 1e-3, 0.0), &state).unwrap();
     assert_close(&values(flat.values()), &[0.995], STEP);
+}
+
+/// Two steps of a rule with these numbers from p = (1, -2) with g = (0.5, -1): p after each.
+fn two_steps(rule: Rule, numbers: &[f32], decay: f32) -> [Vec<f64>; 2] {
+    let (flat, g) = step_setup(&[1.0, -2.0], &[0.5, -1.0]);
+    let mut all = numbers.to_vec();
+    all.resize(NUMBERS, 0.0);
+    all.extend(range(0, 1.0, decay));
+    let (hyper, state) = (flat.hyper(&all).unwrap(), flat.moments(rule).unwrap());
+    [(); 2].map(|()| {
+        flat.update(rule, &g, &hyper, &state).unwrap();
+        values(flat.values())
+    })
+}
+
+#[test]
+fn two_steps_of_the_other_rules_by_hand() {
+    // s = 0.25 g², then 0.4375 g²: steps 0.1 sign(g) / 0.5 and / 0.66143783.
+    let rmsprop = |centered, momentum| Rule::RmsProp { centered, momentum };
+    let [one, two] = two_steps(rmsprop(false, false), &[0.1, 0.75, 0.25, 0.0], 0.0);
+    assert_close(&one, &[0.8, -1.8], STEP);
+    assert_close(&two, &[0.8 - 0.151_185_789, -1.8 + 0.151_185_789], STEP);
+    // Velocity 2, then 0.5·2 + 1.51185789.
+    let [one, two] = two_steps(rmsprop(false, true), &[0.1, 0.75, 0.25, 0.0, 0.5], 0.0);
+    assert_close(&one, &[0.8, -1.8], STEP);
+    assert_close(&two, &[0.8 - 0.251_185_789, -1.8 + 0.251_185_789], STEP);
+    // Means 0.25 g and 0.4375 g: variances (0.25 - 0.0625) g² and (0.4375 - 0.19140625) g².
+    let [one, two] = two_steps(rmsprop(true, false), &[0.1, 0.75, 0.25, 0.0], 0.0);
+    assert_close(&one, &[1.0 - 0.230_940_108, -2.0 + 0.230_940_108], STEP);
+    let second = 0.1 / 0.246_093_75f64.sqrt();
+    assert_close(&two, &[1.0 - 0.230_940_108 - second, -2.0 + 0.230_940_108 + second], STEP);
+    // Epsilon outside the root, decay within g: g = 0.5 + 0.5·1 = 1 and -1 - 1 = -2; roots 0.5 and 1.
+    let [one, _] = two_steps(rmsprop(false, false), &[0.1, 0.75, 0.25, 0.5], 0.5);
+    assert_close(&one, &[0.9, -2.0 + 0.2 / 1.5], STEP);
+
+    // Sums g² and 2 g²: steps 0.1 and 0.1 / √2.
+    let [one, two] = two_steps(Rule::Adagrad, &[0.1, 0.0], 0.0);
+    assert_close(&one, &[0.9, -1.9], STEP);
+    assert_close(&two, &[0.9 - 0.070_710_678, -1.9 + 0.070_710_678], STEP);
+
+    // The sign alone, and the decay of p itself: 0.1·(1 + 0.5·1) and 0.1·(-1 - 0.5·2).
+    let [one, two] = two_steps(Rule::Lion, &[0.1, 0.9, 0.99, 0.1, 0.01], 0.5);
+    assert_close(&one, &[0.85, -1.8], STEP);
+    assert_close(&two, &[0.85 - 0.1 - 0.0425, -1.8 + 0.1 + 0.09], STEP);
+}
+
+#[test]
+fn ranges_have_rates_and_decays_of_their_own() {
+    let (flat, g) = step_setup(&[1.0; 5], &[1.0; 5]);
+    let numbers =
+        [&[0.1; NUMBERS][..], &range(0, 1.0, 0.0), &range(2, 0.5, 1.0), &range(3, 0.0, 1.0)];
+    let hyper = flat.hyper(&numbers.concat()).unwrap();
+    flat.update(Rule::Sgd { momentum: false, nesterov: false }, &g, &hyper, &[]).unwrap();
+    assert_close(&values(flat.values()), &[0.9, 0.9, 0.9, 1.0, 1.0], STEP);
+}
+
+#[test]
+fn lengths_neither_overflow_nor_spread_nan() {
+    let clip = |g: &[f32]| {
+        let (flat, gradients) = step_setup(&vec![0.0; g.len()], g);
+        let clipped = gradients.clip_norm(2.0).unwrap();
+        let norm = f64::from(clipped.norm.item::<f32>().unwrap());
+        (norm, values(clipped.gradients.wrt(flat.get("p").unwrap()).unwrap()))
+    };
+    let (norm, g) = clip(&[3e18, -4e18]);
+    assert_close(&[norm], &[5e18], STEP);
+    assert_close(&g, &[1.2, -1.6], STEP);
+    assert_eq!(clip(&[0.0, 0.0]), (0.0, vec![0.0, 0.0]));
+    assert_eq!(clip(&[0.5, -0.5]).1, [0.5, -0.5]);
+    let (norm, g) = clip(&[f32::NAN, 7.0]);
+    assert!(norm.is_nan() && g[1] == 7.0, "{norm} {g:?}");
+    let (norm, g) = clip(&[f32::INFINITY, 7.0]);
+    assert!(norm == f64::INFINITY && g[1] == 7.0, "{norm} {g:?}");
+    for bad in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-60] {
+        let (_, gradients) = step_setup(&[1.0], &[1.0]);
+        assert_fails(gradients.clip_norm(bad), ErrorKind::Argument, &["clip_norm", "above 0"]);
+    }
+    // Leaves in no flat buffer count too, each in its own memory.
+    let (a, b) = (f32s(&[3.0]).requiring_grad(), f32s(&[4.0]).requiring_grad());
+    let loss = a.try_mul(&b).unwrap().sum_all().unwrap();
+    let clipped = loss.backward().unwrap().clip_norm(1.0).unwrap();
+    assert_close(&values(clipped.gradients.wrt(&a).unwrap()), &[0.8], STEP);
+    assert_close(&values(clipped.gradients.wrt(&b).unwrap()), &[0.6], STEP);
+    assert_eq!(values(&a), [3.0]);
 }
 
 // ---- values: random numbers ------------------------------------------------------------------------------
@@ -968,7 +1073,7 @@ fn gradients_of_parameters_lie_in_one_buffer() {
     assert_eq!(values(grads.wrt(get("scale")).unwrap()), [-1.0 + 0.0 + 3.0 + 9.0]);
     assert!(grads.get(get("unused")).is_none());
     // The step sees the same numbers, and 0 for what was not reached.
-    flat.sgd(&grads, &flat.hyper(&[1.0, 0.0, 0.0]).unwrap(), None, false).unwrap();
+    sgd(&flat, &grads, &sgd_hyper(&flat, [1.0, 0.0, 0.0]), None, false).unwrap();
     assert_eq!(values(get("unused")), [9.0; 4]);
     assert_eq!(values(get("weight")), [-5.0, 3.0, -3.0, 5.0]);
     assert_eq!(values(get("bias")), [-4.0, -3.0]);
@@ -1911,7 +2016,7 @@ fn f03_changed_in_place_before_backward() {
     assert_fails(loss.backward(), ErrorKind::Graph, &["square", "changed in place"]);
     let (flat, g) = step_setup(&[1.0], &[1.0]);
     let loss = flat.get("p").unwrap().exp().unwrap().try_mul(flat.get("p").unwrap()).unwrap();
-    flat.sgd(&g, &flat.hyper(&[0.1, 0.0, 0.0]).unwrap(), None, false).unwrap();
+    sgd(&flat, &g, &sgd_hyper(&flat, [0.1, 0.0, 0.0]), None, false).unwrap();
     assert_fails(loss.backward(), ErrorKind::Graph, &["changed in place"]);
 }
 
@@ -1922,7 +2027,7 @@ fn f04_what_backward_does_not_reach() {
     assert!(grads.get(&y).is_none());
     assert_fails(grads.wrt(&y), ErrorKind::Graph, &["no gradient"]);
     let (flat, _) = step_setup(&[1.0], &[1.0]);
-    let result = flat.sgd(&grads, &flat.hyper(&[0.1, 0.0, 0.0]).unwrap(), None, false);
+    let result = sgd(&flat, &grads, &sgd_hyper(&flat, [0.1, 0.0, 0.0]), None, false);
     assert_fails(result, ErrorKind::Graph, &["sgd", "none of these parameters"]);
 }
 

@@ -70,7 +70,10 @@ pub use metrics::{accuracy, count_correct};
 pub use mlp::{Mlp, MlpOptions};
 pub use mode::{eval, train, training};
 pub use module::{Layer, Module, Visitor};
-pub use optim::{Adam, AdamW, AdamWith, Optimizer, Sgd};
+pub use optim::{
+    Adagrad, Adam, AdamW, AdamWith, Ema, GradAccumulator, GradScaler, GroupOptions, Lion,
+    Optimizer, RmsProp, ScaledGradients, ScaledLoss, Schedule, Scheduler, Sgd,
+};
 pub use parameter::Parameter;
 pub use save::{Checkpoint, Checkpoints, LoadWeights, Loaded, Resumed, load_weights, save_weights};
 pub use sequential::Sequential;

@@ -288,17 +288,17 @@ impl Stage {
 /// Whether a kernel reads input `i`; what it changes in place it finds in the outputs.
 fn reads(op: &Op, i: usize) -> bool {
     match op {
-        Op::Fill(_) | Op::Random(_) => false,
-        Op::Assign(_) | Op::Adam(_) => i == 1,
-        Op::Sgd(_) => i == 1 || i == 2,
+        Op::Fill(_) | Op::Random(_) | Op::AdaptScale(_) => false,
+        Op::Assign(_) | Op::Adjust(_) => i == 1,
+        Op::Update(op) => i == 1 || i == 2 || op.flags() == Some(i),
         _ => true,
     }
 }
 
 /// Whether the kernel wants its outputs contiguous.
 fn contiguous_outputs(op: &Op) -> bool {
-    use Op::{Adam, CrossEntropy, Linear, MatMul, Random, Sgd};
-    matches!(op, MatMul(_) | Linear(_) | Random(_) | Sgd(_) | Adam(_) | CrossEntropy(_))
+    use Op::{Adjust, CrossEntropy, Linear, MatMul, Random, Update};
+    matches!(op, MatMul(_) | Linear(_) | Random(_) | Update(_) | Adjust(_) | CrossEntropy(_))
 }
 
 /// Locks the buffers and runs `kernel` on their contents. What a kernel cannot take where it lies goes

@@ -1,6 +1,7 @@
 //! The CPU backend: what every operation means, in plain Rust, and the judge of all GPU kernels.
 //! One file per family. Kernels take strided views; f16 is widened before them and rounded after.
 
+mod adjust;
 mod binary;
 mod compare;
 mod cross_entropy;
@@ -161,11 +162,11 @@ fn kernel(memory: &Arc<Memory>, op: &Op, ins: &[In<'_>], outs: &mut [Out<'_>]) -
         Op::Arange(op) => operands!(_, [y] => shape::arange(op, y)),
         Op::OneHot(op) => operands!([index], [y] => gather::one_hot(op.classes, index, y)),
         Op::Random(op) => operands!(_, [y, state] => random::random(op, state, y)),
-        Op::Sgd(op) => operands!([_, g, hyper, ..], [p, v @ ..] => {
-            optimizer::sgd(op, g, hyper, p, v.first_mut())
-        }),
-        Op::Adam(op) => {
-            operands!([_, g, ..], [p, hyper, m, v] => optimizer::adam(op, g, hyper, p, m, v))
+        Op::Update(op) => optimizer::update(op, ins, outs),
+        Op::Adjust(op) => adjust::adjust(op, ins, outs),
+        Op::Norm(op) => operands!([x], [y] => adjust::norm(op, x, y)),
+        Op::AdaptScale(op) => {
+            operands!(_, [scale, flags] => adjust::adapt_scale(op, scale, flags))
         }
     }
 }

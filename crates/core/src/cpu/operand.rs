@@ -78,6 +78,12 @@ impl<T: Pod> Dst<'_, T> {
     }
 }
 
+/// The elements of an output that the backend made contiguous.
+pub(super) fn elements<'o, T: Pod>(out: &'o mut Out<'_>) -> &'o mut [T] {
+    let Dst { data, layout } = out.of::<T>();
+    data.get_mut(layout.offset..layout.offset + layout.numel()).unwrap_or(&mut [])
+}
+
 /// The axes of a layout for which `keep` holds.
 pub(super) fn select_axes(layout: &Layout, keep: impl Fn(usize) -> bool) -> Layout {
     let pick = |from: &Shape| {

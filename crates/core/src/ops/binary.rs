@@ -2,7 +2,7 @@
 
 use super::{need_number, need_same};
 use crate::{
-    DType, Error, Grad, Meta, Operand, Result, Shape, Tensor,
+    DType, Error, Grad, Meta, Operand, Precision, Result, Shape, Tensor,
     op::{Family, Saves},
     ops::compare::Compare,
     ops::select::Mask,
@@ -50,6 +50,9 @@ impl Binary {
 impl Family for Binary {
     fn name(&self) -> &'static str {
         self.label()
+    }
+    fn precision(&self) -> Precision {
+        if *self == Binary::Pow { Precision::Wide } else { Precision::Meet }
     }
     fn outputs(&self, ins: &[Meta]) -> Result<Vec<Meta>> {
         need_number(self.label(), &ins[0])?;
@@ -111,6 +114,9 @@ pub struct Scalar {
 impl Family for Scalar {
     fn name(&self) -> &'static str {
         self.op.label()
+    }
+    fn precision(&self) -> Precision {
+        if self.op == Binary::Pow { Precision::Wide } else { Precision::Meet }
     }
     fn outputs(&self, ins: &[Meta]) -> Result<Vec<Meta>> {
         self.op.outputs(&[ins[0], ins[0]])?;

@@ -2,7 +2,7 @@
 
 use super::{need_float, need_index};
 use crate::{
-    Error, Grad, Meta, Result, Shape, Tensor,
+    Error, Grad, Meta, Precision, Result, Shape, Tensor,
     op::{Family, Saves},
 };
 
@@ -18,6 +18,9 @@ pub struct CrossEntropy {
 impl Family for CrossEntropy {
     fn name(&self) -> &'static str {
         "cross_entropy"
+    }
+    fn precision(&self) -> Precision {
+        Precision::Wide
     }
     fn outputs(&self, ins: &[Meta]) -> Result<Vec<Meta>> {
         let (logits, labels) = (&ins[0], &ins[1]);

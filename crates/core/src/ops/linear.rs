@@ -2,7 +2,7 @@
 
 use super::{need_float, need_same};
 use crate::{
-    Error, Grad, Meta, Result, Tensor,
+    Error, Grad, Meta, Precision, Result, Tensor,
     op::{Family, Saves},
     ops::{
         matmul::MatMul,
@@ -45,6 +45,9 @@ pub struct Linear {
 impl Family for Linear {
     fn name(&self) -> &'static str {
         "linear"
+    }
+    fn precision(&self) -> Precision {
+        Precision::Half
     }
     fn outputs(&self, ins: &[Meta]) -> Result<Vec<Meta>> {
         let (x, w) = (&ins[0], &ins[1]);

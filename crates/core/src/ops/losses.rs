@@ -1,6 +1,6 @@
 //! Losses that are composed of other operations.
 
-use crate::{Error, Result, Tensor};
+use crate::{Error, Result, Tensor, autocast};
 
 impl Tensor {
     /// Mean squared error against `target` of the same shape: losses do not broadcast silently.
@@ -27,6 +27,7 @@ impl Tensor {
                 ),
             ));
         }
-        self.try_sub(target)?.square()?.mean_all()
+        let (y, target) = (autocast::widened(self)?, autocast::widened(target)?);
+        y.try_sub(&target)?.square()?.mean_all()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{need_float, need_same};
 use crate::{
-    Error, Grad, MAX_RANK, Meta, Result, Shape, Tensor,
+    Error, Grad, MAX_RANK, Meta, Precision, Result, Shape, Tensor,
     op::{Family, Saves},
 };
 
@@ -13,6 +13,9 @@ pub struct MatMul;
 impl Family for MatMul {
     fn name(&self) -> &'static str {
         "matmul"
+    }
+    fn precision(&self) -> Precision {
+        Precision::Half
     }
     fn outputs(&self, ins: &[Meta]) -> Result<Vec<Meta>> {
         let (a, b) = (&ins[0], &ins[1]);
@@ -64,6 +67,10 @@ impl Tensor {
     pub fn matmul(&self, other: &Tensor) -> Result<Tensor> {
         self.storage()?;
         other.storage()?;
+        // Before operands are spread over batches: a cast copy holds each element once.
+        if let Some([a, b]) = crate::autocast::cast(&MatMul.into(), &[self, other])?.as_deref() {
+            return crate::full_precision(|| a.matmul(b));
+        }
         let (ra, rb) = (self.rank(), other.rank());
         if ra == 0 || rb == 0 {
             return Err(Error::rank(

@@ -1,5 +1,6 @@
 //! The operations, one file per family: public methods, shapes, what backward needs, gradient.
 
+pub mod adjust;
 pub mod arg_reduce;
 pub mod assign;
 pub mod binary;

@@ -1,70 +1,157 @@
 //! One step of an optimizer over a whole flat parameter buffer, in place. What changes between
-//! steps (learning rate, step count) lies in a small tensor on the device.
+//! steps (learning rate, step count) lies in small tensors on the device.
 
 use crate::{
     DType, Error, FlatParameters, Gradients, Meta, Result, Role, Shape, Tensor, op::Family,
 };
 
-/// Which variant of gradient descent; p parameters, g gradients, v velocity, hyper numbers.
-///
-/// `hyper = [rate, momentum, weight decay]`: g ← g + decay·p; v ← momentum·v + g; p ← p − rate·v
-/// (with Nesterov: p ← p − rate·(g + momentum·v)). As PyTorch's SGD without dampening.
+/// How parameters p follow their gradients g, with the numbers that `hyper` begins with. The rate of a step is the
+/// first of them times the factor of the parameter's range, and `decay` is that of its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sgd {
-    /// Whether there is a velocity: ins p, g, hyper, v, else p, g, hyper.
-    pub momentum: bool,
-    /// Nesterov's look ahead.
-    pub nesterov: bool,
+pub enum Rule {
+    /// `[rate, μ]`: g ← g + decay·p; v ← μ·v + g; p ← p − rate·v, or with Nesterov's look ahead
+    /// p ← p − rate·(g + μ·v). PyTorch's SGD without dampening. One moment, v, if there is momentum.
+    Sgd {
+        /// Whether there is a velocity.
+        momentum: bool,
+        /// Nesterov's look ahead.
+        nesterov: bool,
+    },
+    /// `[rate, β₁, β₂, ε, 1−β₁, 1−β₂, ln β₁, ln β₂]`: Kingma and Ba 2015. Two moments and step counters. The
+    /// differences and logarithms are given since f32 would lose their digits.
+    Adam {
+        /// Whether weight decay acts on the parameters and not on the gradients: Loshchilov and Hutter 2019.
+        decoupled: bool,
+    },
+    /// `[rate, α, 1−α, ε, μ]`: s ← α·s + (1−α)·g²; d = g / (√s + ε); v ← μ·v + d; p ← p − rate·v. As PyTorch's. The
+    /// moments are s, then the mean gradient a if centered (√(s − a²) takes the place of √s), then v if there is
+    /// momentum.
+    RmsProp {
+        /// Whether the variance of the gradient takes the place of its square.
+        centered: bool,
+        /// Whether there is a velocity.
+        momentum: bool,
+    },
+    /// `[rate, ε]`: s ← s + g²; p ← p − rate·g / (√s + ε). Duchi, Hazan and Singer 2011. One moment.
+    Adagrad,
+    /// `[rate, β₁, β₂, 1−β₁, 1−β₂]`: p ← p − rate·(sign(β₁·m + (1−β₁)·g) + decay·p); m ← β₂·m + (1−β₂)·g. Chen and
+    /// others 2023. One moment.
+    Lion,
 }
 
-/// Adam (Kingma and Ba 2015), or AdamW (Loshchilov and Hutter 2019) with `decoupled`.
-///
-/// ins p, g, hyper, m, v; `hyper = [rate, β₁, β₂, ε, decay, t, 1−β₁, 1−β₂, ln β₁, ln β₂]`, of which the
-/// step count t advances on the device. The differences and logarithms are given since f32 would
-/// lose their digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Adam {
-    /// Whether weight decay acts on the parameters and not on the gradients.
-    pub decoupled: bool,
-}
+/// Numbers that `hyper` begins with.
+pub const NUMBERS: usize = 8;
+/// Numbers of each range of parameters after them.
+pub const RANGE: usize = 4;
 
-fn check(op: &'static str, ins: &[Meta], hyper: usize) -> Result<()> {
-    let p = &ins[0];
-    for (i, x) in ins.iter().enumerate() {
-        let want = if i == 2 { Meta { shape: Shape::from_checked(&[hyper]), ..*p } } else { *p };
-        if *x != want || x.dtype != DType::F32 {
-            return Err(Error::shape(
-                op,
-                format!("operand {i} is {:?} {}, expected {:?} f32", x.shape, x.dtype, want.shape),
-            ));
+impl Rule {
+    /// The name in errors, logs and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Rule::Sgd { .. } => "sgd",
+            Rule::Adam { decoupled: false } => "adam",
+            Rule::Adam { decoupled: true } => "adamw",
+            Rule::RmsProp { .. } => "rmsprop",
+            Rule::Adagrad => "adagrad",
+            Rule::Lion => "lion",
         }
     }
-    Ok(())
+
+    /// How many buffers of the parameters' size it keeps.
+    pub fn moments(self) -> usize {
+        match self {
+            Rule::Sgd { momentum, .. } => usize::from(momentum),
+            Rule::Adam { .. } => 2,
+            Rule::RmsProp { centered, momentum } => {
+                1 + usize::from(centered) + usize::from(momentum)
+            }
+            Rule::Adagrad | Rule::Lion => 1,
+        }
+    }
+
+    /// Whether it counts its steps.
+    pub fn counts(self) -> bool {
+        matches!(self, Rule::Adam { .. })
+    }
+
+    /// How many step counters there are for so many parameters. All are equal. Each workgroup reads and advances one of
+    /// its own, since no workgroup may write what another one reads.
+    pub fn counters(parameters: usize) -> usize {
+        parameters.div_ceil(256).clamp(1, 4096)
+    }
 }
 
-impl Family for Sgd {
-    fn name(&self) -> &'static str {
-        "sgd"
-    }
-    fn outputs(&self, ins: &[Meta]) -> Result<Vec<Meta>> {
-        check("sgd", ins, 3)?;
-        Ok(ins.iter().enumerate().filter(|(i, _)| *i == 0 || *i == 3).map(|(_, x)| *x).collect())
-    }
-    fn no_gradient(&self) -> Option<&'static str> {
-        Some("changes memory in place")
-    }
-    fn in_place(&self) -> bool {
-        true
+/// The numbers in `hyper` of a range of parameters that begins at element `start` of the flat buffer: factor of the
+/// rate, and weight decay. The start is split, since f32 counts to 2²⁴ only.
+pub fn range(start: usize, factor: f32, decay: f32) -> [f32; RANGE] {
+    [(start >> 16) as f32, (start & 0xffff) as f32, factor, decay]
+}
+
+/// One step of an optimizer, in place.
+///
+/// ins p, g, hyper, the rule's moments, its step counters, and where steps may be skipped the flags of which the first
+/// word says so; outs p, moments, counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// The rule.
+    pub rule: Rule,
+    /// Whether the last operand says if the step is skipped.
+    pub skips: bool,
+    /// Whether all ranges begin at multiples of 4.
+    pub fours: bool,
+}
+
+impl Update {
+    /// Position of the flags among the operands.
+    pub fn flags(&self) -> Option<usize> {
+        self.skips.then(|| 3 + self.rule.moments() + usize::from(self.rule.counts()))
     }
 }
 
-impl Family for Adam {
+impl Family for Update {
     fn name(&self) -> &'static str {
-        "adam"
+        self.rule.name()
     }
     fn outputs(&self, ins: &[Meta]) -> Result<Vec<Meta>> {
-        check("adam", ins, 10)?;
-        Ok(vec![ins[0], ins[2], ins[3], ins[4]])
+        let (op, rule) = (self.name(), self.rule);
+        let state = 3 + rule.moments() + usize::from(rule.counts());
+        let (Some(p), true) = (ins.first(), ins.len() == state + usize::from(self.skips)) else {
+            return Err(Error::argument(
+                op,
+                format!(
+                    "{} moments and counters given, the rule keeps {}",
+                    ins.len().saturating_sub(3),
+                    state - 3
+                ),
+            ));
+        };
+        let list = |n: usize, dtype| Meta { shape: Shape::from_checked(&[n]), dtype };
+        for (i, x) in ins.iter().enumerate() {
+            let want = match i {
+                2 => {
+                    let rows = x.shape.numel().saturating_sub(NUMBERS);
+                    list(NUMBERS + rows.next_multiple_of(RANGE).max(RANGE), DType::F32)
+                }
+                _ if self.flags() == Some(i) => list(4, DType::U32),
+                _ if i == 3 + rule.moments() => list(Rule::counters(p.shape.numel()), DType::F32),
+                _ => Meta { dtype: DType::F32, ..*p },
+            };
+            if *x != want {
+                return Err(Error::shape(
+                    op,
+                    format!(
+                        "operand {i} is {:?} {}, expected {:?} {}",
+                        x.shape, x.dtype, want.shape, want.dtype
+                    ),
+                ));
+            }
+        }
+        Ok(ins
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| *i == 0 || (3..state).contains(i))
+            .map(|(_, x)| *x)
+            .collect())
     }
     fn no_gradient(&self) -> Option<&'static str> {
         Some("changes memory in place")
@@ -75,7 +162,8 @@ impl Family for Adam {
 }
 
 impl FlatParameters {
-    /// The numbers an optimizer needs each step, on the parameters' device.
+    /// The numbers an optimizer needs each step, on the parameters' device: those of its [`Rule`], and for each range
+    /// of parameters what [`range`] gives, in order and from 0 on.
     #[track_caller]
     pub fn hyper(&self, numbers: &[f32]) -> Result<Tensor> {
         let like = self.values();
@@ -100,50 +188,53 @@ impl FlatParameters {
         hyper.device().upload("hyper", buf, at * 4, bytemuck::cast_slice(numbers))
     }
 
+    /// The moments that a rule keeps, all zero, and its step counters if it has any.
     #[track_caller]
-    fn gradients<'g>(
-        &self,
-        op: &'static str,
-        gradients: &'g Gradients,
-    ) -> Result<Option<&'g Tensor>> {
-        match gradients.flat(self.id()) {
-            Some(flat) => Ok(Some(flat.values())),
-            None if self.values().numel() == 0 => Ok(None),
-            None => Err(Error::graph(
-                op,
-                "the loss depends on none of these parameters; call backward on a loss of this model",
-            )),
+    pub fn moments(&self, rule: Rule) -> Result<Vec<Tensor>> {
+        let mut all = (0..rule.moments()).map(|_| self.zeros_like()).collect::<Result<Vec<_>>>()?;
+        if rule.counts() {
+            let like = self.values();
+            let shape = Shape::from_checked(&[Rule::counters(like.numel())]);
+            let meta = Meta { shape, dtype: DType::F32 };
+            let steps = Tensor::empty("moments", meta, like.device(), Role::Optimizer)?;
+            steps.fill_in_place(0.0)?;
+            all.push(steps);
         }
+        Ok(all)
     }
 
-    /// One step of gradient descent; see [`Sgd`] for the numbers.
+    /// One step of an optimizer over all parameters, in place. `hyper` and `moments` are what [`hyper`](Self::hyper)
+    /// and [`moments`](Self::moments) made for this rule. Nothing changes if the gradients' loss scale overflowed.
     #[track_caller]
-    pub fn sgd(
+    pub fn update(
         &self,
+        rule: Rule,
         gradients: &Gradients,
         hyper: &Tensor,
-        velocity: Option<&Tensor>,
-        nesterov: bool,
+        moments: &[Tensor],
     ) -> Result<()> {
-        let Some(g) = self.gradients("sgd", gradients)? else { return Ok(()) };
-        let (p, op) = (self.values(), Sgd { momentum: velocity.is_some(), nesterov });
-        match velocity {
-            Some(v) => Tensor::run_in_place(op, &[p, g, hyper, v], &[p, v]),
-            None => Tensor::run_in_place(op, &[p, g, hyper], &[p]),
-        }
-    }
-
-    /// One step of Adam; see [`Adam`] for the numbers.
-    #[track_caller]
-    pub fn adam(
-        &self,
-        gradients: &Gradients,
-        hyper: &Tensor,
-        (m, v): (&Tensor, &Tensor),
-        decoupled: bool,
-    ) -> Result<()> {
-        let Some(g) = self.gradients("adam", gradients)? else { return Ok(()) };
         let p = self.values();
-        Tensor::run_in_place(Adam { decoupled }, &[p, g, hyper, m, v], &[p, hyper, m, v])
+        let g = match gradients.flat(self.id()) {
+            Some(flat) => flat.values(),
+            None if p.numel() == 0 => return Ok(()),
+            None => {
+                return Err(Error::graph(
+                    rule.name(),
+                    "the loss depends on none of these parameters; call backward on a loss of this model",
+                ));
+            }
+        };
+        if p.numel() == 0 {
+            return Ok(());
+        }
+        let one_range = hyper.numel() <= NUMBERS + RANGE;
+        let whole = |(_, x): (&str, &Tensor)| x.layout().offset.is_multiple_of(4);
+        let fours = one_range || self.iter().all(whole);
+        let op = Update { rule, skips: gradients.skip().is_some(), fours };
+        let mut ins = vec![p, g, hyper];
+        ins.extend(moments);
+        ins.extend(gradients.skip());
+        let outs: Vec<&Tensor> = std::iter::once(p).chain(moments).collect();
+        Tensor::run_in_place(op, &ins, &outs)
     }
 }

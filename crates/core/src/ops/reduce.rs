@@ -2,7 +2,7 @@
 
 use super::need_number;
 use crate::{
-    DType, Error, Grad, Meta, Result, Tensor,
+    DType, Error, Grad, Meta, Precision, Result, Tensor,
     op::{Family, Saves},
     ops::{arg_reduce::ArgReduce, select::Mask},
 };
@@ -53,6 +53,12 @@ impl Family for Reduce {
             ReduceOp::Mean => "mean",
             ReduceOp::Max => "max",
             ReduceOp::Min => "min",
+        }
+    }
+    fn precision(&self) -> Precision {
+        match self.op {
+            ReduceOp::Sum | ReduceOp::Mean => Precision::Wide,
+            ReduceOp::Max | ReduceOp::Min => Precision::Meet,
         }
     }
     fn outputs(&self, ins: &[Meta]) -> Result<Vec<Meta>> {

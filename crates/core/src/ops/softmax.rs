@@ -2,7 +2,7 @@
 
 use super::{need_float, need_same};
 use crate::{
-    Error, Grad, Meta, Result, Tensor,
+    Error, Grad, Meta, Precision, Result, Tensor,
     op::{Family, Saves},
 };
 
@@ -18,6 +18,9 @@ pub struct Softmax {
 impl Family for Softmax {
     fn name(&self) -> &'static str {
         if self.log { "log_softmax" } else { "softmax" }
+    }
+    fn precision(&self) -> Precision {
+        Precision::Wide
     }
     fn outputs(&self, ins: &[Meta]) -> Result<Vec<Meta>> {
         need_float(self.name(), &ins[0])?;

@@ -1,7 +1,7 @@
 //! Element-wise operations on one tensor. One row in each table: here, CPU function, WGSL text, test.
 
 use super::{need_float, need_number};
-use crate::{Grad, Meta, Result, Shape, Tensor, op::Family, op::Saves};
+use crate::{Grad, Meta, Precision, Result, Shape, Tensor, op::Family, op::Saves};
 
 /// An element-wise operation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -96,6 +96,14 @@ impl Unary {
 impl Family for Unary {
     fn name(&self) -> &'static str {
         self.label()
+    }
+    fn precision(&self) -> Precision {
+        match self {
+            Unary::Exp | Unary::Log | Unary::Square | Unary::Reciprocal | Unary::Softplus => {
+                Precision::Wide
+            }
+            _ => Precision::Meet,
+        }
     }
     fn outputs(&self, ins: &[Meta]) -> Result<Vec<Meta>> {
         if matches!(self, Unary::Neg | Unary::Abs | Unary::Square) {

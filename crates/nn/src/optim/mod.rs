@@ -1,14 +1,80 @@
 //! Optimizers: each step is one operation over the whole model.
 
+mod accumulate;
+mod adagrad;
 mod adam;
-mod rate;
+mod ema;
+mod engine;
+mod group;
+mod lion;
+mod rmsprop;
+mod scaler;
+mod schedule;
 mod sgd;
 
+pub use accumulate::GradAccumulator;
+pub use adagrad::Adagrad;
 pub use adam::{Adam, AdamW, AdamWith};
+pub use ema::Ema;
+pub use group::GroupOptions;
+pub use lion::Lion;
+pub use rmsprop::RmsProp;
+pub use scaler::{GradScaler, ScaledGradients, ScaledLoss};
+pub use schedule::{Schedule, Scheduler};
 pub use sgd::Sgd;
 
-use rate::Rate;
+use engine::Engine;
 use wgrad_core::{Error, Gradients, Result};
+
+/// What all optimizers have: weight decay, groups, [`Optimizer`] and [`State`](crate::State). The moments' names are given,
+/// or by a method.
+macro_rules! optimizer {
+    ($name:ty, [$($moment:literal),*], $decay:literal) => {
+        optimizer!(@ $name, |_: &$name| -> &'static [&'static str] { &[$($moment),*] }, $decay);
+    };
+    ($name:ty, $names:ident, $decay:literal) => {
+        optimizer!(@ $name, <$name>::$names, $decay);
+    };
+    (@ $name:ty, $names:expr, $decay:literal) => {
+        impl $name {
+            #[doc = $decay]
+            #[track_caller]
+            pub fn weight_decay(self, decay: f64) -> wgrad_core::Result<Self> {
+                Ok(Self(self.0.with_decay(decay)?))
+            }
+
+            /// Other numbers for the parameters whose names `wanted` picks (those of
+            /// [`Module::names`](crate::Module::names)). An error if there is none, or if one is in an earlier group.
+            #[track_caller]
+            pub fn group(
+                self,
+                wanted: impl Fn(&str) -> bool,
+                options: crate::GroupOptions,
+            ) -> wgrad_core::Result<Self> {
+                Ok(Self(self.0.with_group(wanted, options)?))
+            }
+        }
+
+        impl crate::Optimizer for $name {
+            fn step(&self, gradients: &wgrad_core::Gradients) -> wgrad_core::Result<()> {
+                self.0.step(gradients)
+            }
+            fn set_lr(&self, lr: f64) -> wgrad_core::Result<()> {
+                self.0.set_lr(lr)
+            }
+            fn lr(&self) -> f64 {
+                self.0.lr()
+            }
+        }
+
+        impl crate::State for $name {
+            fn state(&self, v: &mut crate::StateVisitor) {
+                self.0.state(v, ($names)(self));
+            }
+        }
+    };
+}
+use optimizer;
 
 /// What all optimizers do.
 pub trait Optimizer {
@@ -38,6 +104,19 @@ fn number(op: &'static str, what: &str, x: f64, range: std::ops::Range<f64>) -> 
         }
     };
     Err(Error::argument(op, format!("{what} {x}; {bounds}")))
+}
+
+/// What is added to a root: at least the smallest normal number, since 0/0 would be NaN.
+#[track_caller]
+fn epsilon(op: &'static str, value: f64) -> Result<f32> {
+    let e = number(op, "epsilon", value, POSITIVE)?;
+    if e >= f32::MIN_POSITIVE {
+        return Ok(e);
+    }
+    Err(Error::argument(
+        op,
+        format!("epsilon {value}; it must be at least {:e}", f32::MIN_POSITIVE),
+    ))
 }
 
 /// Finite and not negative.

@@ -1,0 +1,308 @@
+//! Groups, schedules, averages, accumulation and loss scaling on the CPU, by hand; and what they refuse.
+
+#[allow(dead_code, clippy::panic, reason = "the table serves other tests too")]
+#[path = "../../../tests/support/tolerance.rs"]
+mod tolerance;
+
+use wgrad_core::{Device, ErrorKind, Gradients, Result, Tensor};
+use wgrad_nn::{
+    Adagrad, Adam, AdamW, Ema, GradAccumulator, GradScaler, GroupOptions, Init, Linear, Lion,
+    Module, Optimizer, Parameter, RmsProp, Schedule, Scheduler, Sgd, State, StateEntry,
+    StateVisitor, module,
+};
+
+struct Point {
+    at: Parameter,
+    bias: Parameter,
+}
+module!(Point { at, bias });
+
+fn point() -> Result<Point> {
+    let at = Parameter::new(&[3], vec![1.0, -2.0, 0.5])?;
+    Point { at, bias: Parameter::new(&[2], vec![1.0, 1.0])? }.on(&Device::cpu())
+}
+
+/// The loss Σ slope·p.
+fn gradients(point: &Point, slope: f32) -> Result<Gradients> {
+    let at = point.at.tensor()?.sum_all()?;
+    at.try_add(&point.bias.tensor()?.sum_all()?)?.try_mul(f64::from(slope))?.backward()
+}
+
+fn near(rule: &str, got: &[f32], want: &[f64]) {
+    assert_eq!(got.len(), want.len());
+    for (got, want) in got.iter().zip(want) {
+        assert!(tolerance::of(rule).allows(f64::from(*got), *want), "{got} instead of {want}");
+    }
+}
+
+fn kind<T>(result: Result<T>) -> Option<ErrorKind> {
+    result.err().map(|e| e.kind())
+}
+
+#[test]
+fn groups_have_rates_and_decays_of_their_own() -> Result<()> {
+    let p = point()?;
+    let quiet = GroupOptions { lr_scale: 0.5, weight_decay: Some(0.0) };
+    let sgd = Sgd::new(&p, 0.1)?.group(|name| name == "bias", quiet)?.weight_decay(0.5)?;
+    sgd.step(&gradients(&p, 1.0)?)?;
+    near("optimizer", &p.at.tensor()?.to_vec()?, &[0.85, -2.0, 0.375]);
+    near("optimizer", &p.bias.tensor()?.to_vec()?, &[0.95, 0.95]);
+    sgd.set_lr(0.0)?;
+    sgd.step(&gradients(&p, 1.0)?)?;
+    near("optimizer", &p.bias.tensor()?.to_vec()?, &[0.95, 0.95]);
+    Ok(())
+}
+
+#[test]
+fn groups_that_make_no_sense_are_refused() -> Result<()> {
+    let p = point()?;
+    let plain = GroupOptions::default();
+    let nothing = Adam::new(&p, 0.1)?.group(|name| name == "bais", plain);
+    let text = nothing.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    assert!(text.contains("at, bias"), "{text}");
+    assert_eq!(kind(nothing), Some(ErrorKind::Argument));
+    let twice = Adam::new(&p, 0.1)?.group(|name| name == "at", plain)?.group(|_| true, plain);
+    assert_eq!(kind(twice), Some(ErrorKind::Argument));
+    for bad in [-1.0, f64::NAN, f64::INFINITY] {
+        let options = GroupOptions { lr_scale: bad, weight_decay: None };
+        assert_eq!(kind(Adam::new(&p, 0.1)?.group(|_| true, options)), Some(ErrorKind::Argument));
+        let options = GroupOptions { lr_scale: 1.0, weight_decay: Some(bad) };
+        assert_eq!(kind(Adam::new(&p, 0.1)?.group(|_| true, options)), Some(ErrorKind::Argument));
+    }
+    Ok(())
+}
+
+#[test]
+fn other_optimizers_and_their_bad_arguments() -> Result<()> {
+    // One step with g = 2 from 1: by 0.1/√0.01 of g/|g|, by 0.1·2/√(4 + 5), by 0.1.
+    let p = point()?;
+    RmsProp::new(&p, 0.1)?.step(&gradients(&p, 2.0)?)?;
+    near("optimizer", &p.bias.tensor()?.to_vec()?, &[0.0, 0.0]);
+    let p = point()?;
+    Adagrad::new(&p, 0.1)?.initial(5.0)?.step(&gradients(&p, 2.0)?)?;
+    near("optimizer", &p.bias.tensor()?.to_vec()?, &[1.0 - 0.2 / 3.0; 2]);
+    let p = point()?;
+    Lion::new(&p, 0.1)?.step(&gradients(&p, 2.0)?)?;
+    near("optimizer", &p.bias.tensor()?.to_vec()?, &[0.9, 0.9]);
+
+    let bad = Some(ErrorKind::Argument);
+    for x in [-0.1, 1.0, f64::NAN] {
+        assert_eq!(kind(RmsProp::new(&p, 0.1)?.alpha(x)), bad);
+        assert_eq!(kind(RmsProp::new(&p, 0.1)?.momentum(x)), bad);
+        assert_eq!(kind(Lion::new(&p, 0.1)?.betas(x, 0.5)), bad);
+        assert_eq!(kind(Lion::new(&p, 0.1)?.betas(0.5, x)), bad);
+    }
+    for x in [0.0, -1.0, f64::NAN, 1e-50] {
+        assert_eq!(kind(RmsProp::new(&p, 0.1)?.epsilon(x)), bad);
+        assert_eq!(kind(Adagrad::new(&p, 0.1)?.epsilon(x)), bad);
+    }
+    assert_eq!(kind(Adagrad::new(&p, 0.1)?.initial(-1.0)), bad);
+    assert_eq!(kind(Ema::new(&p, 1.0)), bad);
+    Ok(())
+}
+
+/// A run that is saved after three steps and goes on in another model.
+fn resumes<O: Optimizer + State>(make: impl Fn(&Point) -> Result<O>) -> Result<()> {
+    let p = point()?;
+    let optimizer = make(&p)?;
+    for i in 0..3 {
+        optimizer.set_lr(0.1 / f64::from(i + 1))?;
+        optimizer.step(&gradients(&p, 1.0 + i as f32)?)?;
+    }
+    let saved: Vec<(String, Vec<f32>, f64)> = StateVisitor::over(&optimizer)
+        .into_iter()
+        .map(|(name, entry)| {
+            Ok(match entry {
+                StateEntry::Tensor(tensor) => (name, tensor.to_vec()?, 0.0),
+                StateEntry::Real(real) => (name, Vec::new(), real.get()),
+                StateEntry::Count(count) => (name, Vec::new(), count.get() as f64),
+                StateEntry::Setting(value) => (name, Vec::new(), value as f64),
+            })
+        })
+        .collect::<Result<_>>()?;
+    let q = point()?;
+    let other = make(&q)?;
+    q.parameters()?.values().assign(p.parameters()?.values())?;
+    for ((name, entry), (saved, values, number)) in StateVisitor::over(&other).iter().zip(&saved) {
+        assert_eq!(name, saved);
+        match entry {
+            StateEntry::Tensor(tensor) => {
+                tensor.assign(&Tensor::from_vec(
+                    values.clone(),
+                    tensor.shape(),
+                    &Device::cpu(),
+                )?)?;
+            }
+            StateEntry::Real(real) => real.set(*number),
+            StateEntry::Count(count) => count.set(*number as u64),
+            StateEntry::Setting(_) => {}
+        }
+    }
+    assert_eq!(other.lr(), optimizer.lr());
+    for (optimizer, p) in [(&optimizer, &p), (&other, &q)] {
+        optimizer.step(&gradients(p, 0.3)?)?;
+    }
+    let values = |p: &Point| p.parameters()?.values().to_vec::<f32>();
+    assert_eq!(values(&p)?, values(&q)?);
+    Ok(())
+}
+
+#[test]
+fn optimizers_go_on_from_their_state() -> Result<()> {
+    resumes(|p| Sgd::new(p, 0.1)?.momentum(0.9))?;
+    resumes(|p| AdamW::new(p, 0.1))?;
+    resumes(|p| Adam::new(p, 0.1)?.group(|name| name == "bias", GroupOptions::default()))?;
+    resumes(|p| RmsProp::new(p, 0.1)?.centered()?.momentum(0.5))?;
+    resumes(|p| Adagrad::new(p, 0.1))?;
+    resumes(|p| Lion::new(p, 0.1))
+}
+
+fn rates(schedule: &Schedule, steps: &[u64], want: &[f64]) {
+    for (&step, want) in steps.iter().zip(want) {
+        let lr = schedule.lr(step);
+        assert!(
+            (lr - want).abs() <= 1e-12 * want.abs().max(1.0),
+            "{schedule:?} at {step}: {lr}, not {want}"
+        );
+    }
+}
+
+#[test]
+fn schedules_by_hand() -> Result<()> {
+    rates(&Schedule::constant(0.3)?, &[0, 9, u64::MAX], &[0.3; 3]);
+    rates(&Schedule::step(1.0, 3, 0.1)?, &[0, 2, 3, 5, 6], &[1.0, 1.0, 0.1, 0.1, 0.01]);
+    rates(&Schedule::exponential(2.0, 0.5)?, &[0, 1, 3], &[2.0, 1.0, 0.25]);
+    let half = 0.5f64.sqrt();
+    let cosine = Schedule::cosine(1.0, 8, 0.2)?;
+    let want = [1.0, 0.2 + 0.4 * (1.0 + half), 0.6, 0.2 + 0.4 * (1.0 - half), 0.2, 0.2];
+    rates(&cosine, &[0, 2, 4, 6, 8, 1000], &want);
+    let warm = cosine.warmup(4)?;
+    rates(&warm, &[0, 1, 3, 4, 8, 12], &[0.2, 0.4, 0.8, 1.0, 0.6, 0.2]);
+    // PyTorch's OneCycleLR(max_lr=1, total_steps=10): the top at step 2, the end at step 9.
+    let low = 4e-6;
+    let third = low + (1.0 - low) * (1.0 + (3.0 * std::f64::consts::PI / 7.0).cos()) / 2.0;
+    rates(
+        &Schedule::one_cycle(1.0, 10)?,
+        &[0, 1, 2, 5, 9, 99],
+        &[0.04, 0.52, 1.0, third, low, low],
+    );
+    for (lr, steps) in [(f64::NAN, 1), (-1.0, 1), (1.0, 0)] {
+        assert_eq!(kind(Schedule::cosine(lr, steps, 0.0)), Some(ErrorKind::Argument));
+        assert_eq!(kind(Schedule::one_cycle(lr, steps)), Some(ErrorKind::Argument));
+        assert_eq!(kind(Schedule::step(lr, steps, 0.5)), Some(ErrorKind::Argument));
+    }
+    assert_eq!(kind(Schedule::step(1.0, 1, -0.5)), Some(ErrorKind::Argument));
+    Ok(())
+}
+
+#[test]
+fn averages_follow_apply_and_restore() -> Result<()> {
+    let p = point()?;
+    let ema = Ema::new(&p, 0.75)?;
+    let bias = || p.bias.tensor()?.to_vec::<f32>();
+    p.bias.tensor()?.detach().assign(&Tensor::full_like(p.bias.tensor()?, 5.0)?)?;
+    ema.update()?;
+    assert_eq!(kind(ema.restore()), Some(ErrorKind::Graph));
+    assert_eq!(ema.averaged(bias)?, [2.0, 2.0]);
+    assert_eq!(bias()?, [5.0, 5.0]);
+    ema.apply()?;
+    assert_eq!(kind(ema.update()), Some(ErrorKind::Graph));
+    assert_eq!(kind(ema.apply()), Some(ErrorKind::Graph));
+    assert_eq!(bias()?, [2.0, 2.0]);
+    ema.restore()?;
+    assert_eq!(bias()?, [5.0, 5.0]);
+    let failed: Result<()> = ema.averaged(|| Err(wgrad_core::Error::argument("test", "no")));
+    assert!(failed.is_err());
+    assert_eq!(bias()?, [5.0, 5.0]);
+    Ok(())
+}
+
+#[test]
+fn f08_accumulated_gradients_are_a_weighted_mean() -> Result<()> {
+    let p = point()?;
+    let sum = GradAccumulator::new(&p)?;
+    sum.add_weighted(&gradients(&p, 1.0)?, 3.0)?;
+    sum.add(&gradients(&p, 5.0)?)?;
+    let taken = sum.take()?;
+    assert_eq!(taken.wrt(p.at.tensor()?)?.to_vec::<f32>()?, [2.0; 3]);
+    assert_eq!(taken.wrt(p.bias.tensor()?)?.to_vec::<f32>()?, [2.0; 2]);
+    // Nothing of it is left, not even NaN.
+    sum.add(&gradients(&p, f32::NAN)?)?;
+    sum.clear()?;
+    sum.add(&gradients(&p, 7.0)?)?;
+    assert_eq!(sum.gradients()?.wrt(p.at.tensor()?)?.to_vec::<f32>()?, [7.0; 3]);
+    for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let refused = sum.add_weighted(&gradients(&p, 1.0)?, bad);
+        assert_eq!(kind(refused), Some(ErrorKind::Argument));
+    }
+    let other = point()?;
+    assert_eq!(kind(sum.add(&gradients(&other, 1.0)?)), Some(ErrorKind::Graph));
+    Ok(())
+}
+
+#[test]
+fn g05_calls_in_the_wrong_order() -> Result<()> {
+    let p = point()?;
+    let (sgd, scaler) = (Sgd::new(&p, 0.1)?, GradScaler::new(&Device::cpu())?);
+    let loss = || p.at.tensor()?.sum_all();
+    let wrong = Some(ErrorKind::Graph);
+    assert_eq!(kind(scaler.update()), wrong);
+    assert_eq!(kind(scaler.step(&sgd, &gradients(&p, 1.0)?)), wrong, "gradients of no scaled loss");
+    let g = scaler.unscale(scaler.scale(&loss()?)?.backward()?)?;
+    assert_eq!(kind(scaler.step(&sgd, &gradients(&p, 1.0)?)), wrong, "gradients of no scaled loss");
+    assert_eq!(kind(scaler.update()), wrong);
+    scaler.step(&sgd, &g)?;
+    let late = scaler.scale(&loss()?);
+    assert_eq!(kind(late), wrong, "update was forgotten");
+    let g = scaler.unscale(scaler.scale(&loss()?)?.backward()?)?;
+    scaler.step(&sgd, &g)?;
+    scaler.update()?;
+    assert_eq!(kind(scaler.step(&sgd, &g)), wrong, "no second step with them");
+    for (scale, interval, floor) in [
+        (3.0, 1, 1.0),
+        (0.0, 1, 1.0),
+        (f64::NAN, 1, 1.0),
+        (-2.0, 1, 1.0),
+        (2.0, 0, 1.0),
+        (2.0, 1, 4.0),
+        (2.0, 1, 0.0),
+        (1e9, 1, 1.0),
+    ] {
+        let refused = GradScaler::with(&Device::cpu(), scale, interval, floor);
+        assert_eq!(kind(refused), Some(ErrorKind::Argument), "{scale} {interval} {floor}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_schedule_is_saved_and_follows() -> Result<()> {
+    let p = point()?;
+    let sgd = Sgd::new(&p, 9.0)?;
+    let scheduler = Scheduler::new(Schedule::exponential(1.0, 0.5)?, &sgd)?;
+    assert_eq!(sgd.lr(), 1.0);
+    scheduler.step(&sgd)?;
+    scheduler.step(&sgd)?;
+    assert_eq!((sgd.lr(), scheduler.position()), (0.25, 2));
+    let found = StateVisitor::over(&scheduler);
+    let Some((_, StateEntry::Count(position))) = found.first() else { return Ok(()) };
+    position.set(4);
+    scheduler.step(&sgd)?;
+    assert_eq!(sgd.lr(), 1.0 / 32.0);
+    Ok(())
+}
+
+#[test]
+fn unused_layers_need_no_gradient_to_be_accumulated() -> Result<()> {
+    struct Two {
+        used: Linear,
+        spare: Linear,
+    }
+    module!(Two { used, spare });
+    let mut init = Init::new(3);
+    let two = Two { used: Linear::new(3, 2, &mut init)?, spare: Linear::new(3, 2, &mut init)? }
+        .on(&Device::cpu())?;
+    let sum = GradAccumulator::new(&two)?;
+    sum.add(&two.used.weight.tensor()?.sum_all()?.backward()?)?;
+    assert_eq!(sum.take()?.wrt(two.spare.weight.tensor()?)?.to_vec::<f32>()?, [0.0; 6]);
+    Ok(())
+}
