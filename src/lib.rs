@@ -32,6 +32,8 @@ pub mod prelude {
         Error, ErrorKind, Gradients, Pool2dOptions, Reduction, Result, Step, Tensor, autocast,
         no_grad, recompute,
     };
+    #[cfg(feature = "images")]
+    pub use wgrad_nn::ImageFolder;
     pub use wgrad_nn::{
         Activation, Adagrad, Adam, AdamW, AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, BatchNorm1d,
         BatchNorm2d, Batches, Buffer, Conv1d, Conv2d, ConvTranspose2d, Dataset, Dropout, Ema,
@@ -41,6 +43,12 @@ pub mod prelude {
         RmsProp, Schedule, Scheduler, Sequential, Sgd, TransformerBlock, Visitor, accuracy,
         count_correct, eval, module, training,
     };
+    pub use wgrad_nn::{
+        Array, Checkpoint, Checkpoints, Count, Csv, LoadWeights, Loader, Npy, Npz, Real, Rows,
+        Samples, Standard, State, load_weights, save_weights,
+    };
+    #[cfg(feature = "trainer")]
+    pub use wgrad_nn::{Stop, Trainer, Validation};
 }
 
 /// The process-wide CPU device.

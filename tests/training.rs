@@ -61,6 +61,7 @@ fn state(of: &dyn State) -> Vec<(String, Vec<f64>)> {
         StateEntry::Tensor(tensor) => (name, read(&tensor).unwrap()),
         StateEntry::Count(count) => (name, vec![count.get() as f64]),
         StateEntry::Real(real) => (name, vec![real.get()]),
+        StateEntry::Setting(value) => (name, vec![value as f64]),
     };
     StateVisitor::over(of).into_iter().map(read_entry).collect()
 }

@@ -64,6 +64,8 @@ mod save;
 mod sequential;
 mod state;
 mod transformer;
+#[cfg(feature = "trainer")]
+mod trainer;
 
 pub use activation::Activation;
 pub use attention::MultiHeadAttention;
@@ -72,6 +74,12 @@ pub use buffer::Buffer;
 pub use data::{Batches, Dataset, Idx};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
+#[cfg(feature = "images")]
+pub use data::ImageFolder;
+pub use data::{
+    Array, Batches, Csv, CsvOptions, Dataset, Idx, Loader, LoaderBatches, Npy, Npz, Rows, Samples,
+    Standard, Vocabulary, Windows,
+};
 pub use init::Init;
 pub use init_rules::Fan;
 pub use layers::{
@@ -96,3 +104,5 @@ pub use save::{Checkpoint, Checkpoints, LoadWeights, Loaded, Resumed, load_weigh
 pub use sequential::Sequential;
 pub use state::{Count, Real, State, StateEntry, StateVisitor};
 pub use transformer::TransformerBlock;
+#[cfg(feature = "trainer")]
+pub use trainer::{Epoch, History, Interrupt, Losses, Outcome, Stop, Trainer, Validation};

@@ -116,6 +116,7 @@ fn resumes<O: Optimizer + State>(make: impl Fn(&Point) -> Result<O>) -> Result<(
                 StateEntry::Tensor(tensor) => (name, tensor.to_vec()?, 0.0),
                 StateEntry::Real(real) => (name, Vec::new(), real.get()),
                 StateEntry::Count(count) => (name, Vec::new(), count.get() as f64),
+                StateEntry::Setting(value) => (name, Vec::new(), value as f64),
             })
         })
         .collect::<Result<_>>()?;
@@ -134,6 +135,7 @@ fn resumes<O: Optimizer + State>(make: impl Fn(&Point) -> Result<O>) -> Result<(
             }
             StateEntry::Real(real) => real.set(*number),
             StateEntry::Count(count) => count.set(*number as u64),
+            StateEntry::Setting(_) => {}
         }
     }
     assert_eq!(other.lr(), optimizer.lr());

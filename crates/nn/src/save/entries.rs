@@ -1,7 +1,7 @@
 //! What is saved: handles with names, through which values are read and, after all is checked, written.
 
 use super::{
-    header::{CHECKSUM, Header, Stored},
+    header::{CHECKSUM, Header, MARK, Stored},
     replace::{Disk, Replacement},
     shown,
 };
@@ -338,7 +338,7 @@ pub(super) fn load(path: &Path, entries: &[Entry], how: &How) -> Result<Loaded> 
             Value::Random(to, from) => to.set_random_state(from)?,
         }
     }
-    notes.retain(|name, _| !name.starts_with(SETTING) && name != CHECKSUM);
+    notes.retain(|name, _| !name.starts_with(SETTING) && name != CHECKSUM && name != MARK);
     Ok(Loaded { notes, not_finite })
 }
 

@@ -21,6 +21,8 @@ const MOST_AXES: usize = 64;
 pub(super) const START: u64 = 8;
 /// The key of a checksum over header and numbers; while it is computed its digits are zeros.
 pub(super) const CHECKSUM: &str = "wgrad.crc32";
+/// Says that there must be a checksum: no single damage can take both away.
+pub(super) const MARK: &str = "wgrad.file";
 const METADATA: &str = "__metadata__";
 
 /// One tensor of a file.
@@ -123,6 +125,9 @@ impl Header {
             return Err(damaged(format!("{what}: {left} bytes of numbers instead of {data}")));
         }
         let checksum = match notes.get(CHECKSUM) {
+            None if notes.contains_key(MARK) => {
+                return Err(damaged("the checksum is missing".to_owned()));
+            }
             None => None,
             Some(digits) => match checksum_of(&size, &text, digits) {
                 Some(checksum) => Some(checksum),
@@ -156,6 +161,7 @@ impl Header {
         // A checksum must lie at one known place, so the notes are written here and not by the crate.
         let mut all = notes.clone();
         all.insert(CHECKSUM.to_owned(), ZEROS.to_owned());
+        all.insert(MARK.to_owned(), "1".to_owned());
         let internal = |error: String| Error::internal(op, error);
         let checked = Metadata::new(None, infos).map_err(|error| internal(error.to_string()))?;
         let json = |error: serde_json::Error| internal(error.to_string());

@@ -14,6 +14,9 @@ pub use entries::Loaded;
 pub use folder::{Checkpoints, Resumed};
 pub use weights::{LoadWeights, load_weights, save_weights};
 
+#[cfg(feature = "trainer")]
+pub(crate) use replace::{System, replace};
+
 use std::{fmt, io};
 use wgrad_core::{Error, ErrorKind};
 

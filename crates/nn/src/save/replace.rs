@@ -133,6 +133,14 @@ impl Drop for Replacement<'_> {
     }
 }
 
+/// Replaces a file by these bytes.
+#[cfg(feature = "trainer")]
+pub(crate) fn replace(path: &Path, bytes: &[u8], disk: &mut dyn Disk) -> io::Result<()> {
+    let mut replacement = Replacement::begin(path, disk)?;
+    replacement.write(bytes)?;
+    replacement.finish()
+}
+
 /// Removes temporary files of this target whose writers are dead: those that nobody holds a lock on.
 fn clear_stale(folder: &Path, start: &str) {
     let Ok(entries) = fs::read_dir(folder) else { return };

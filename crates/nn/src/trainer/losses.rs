@@ -1,0 +1,71 @@
+//! `Losses`: losses read some steps later, so that nobody waits while the device works.
+
+use wgrad_core::{READ_TIMEOUT, Read, Result, Tensor};
+
+/// Losses on their way from the device. They are asked for a few at a time, and waited for when the next few are
+/// asked for: by then they are there, and the device never stands still.
+///
+/// ```
+/// use wgrad_core::{Device, Tensor};
+/// use wgrad_nn::Losses;
+/// let mut losses = Losses::new(2);
+/// for i in 0..5 {
+///     losses.push(Tensor::scalar(i as f32, &Device::cpu())?, 32)?;
+/// }
+/// assert_eq!(losses.arrived(), [(0.0, 32), (1.0, 32)]);
+/// losses.finish()?;
+/// assert_eq!(losses.arrived().len(), 3);
+/// # Ok::<(), wgrad_core::Error>(())
+/// ```
+pub struct Losses {
+    every: usize,
+    waiting: Vec<(Tensor, usize)>,
+    asked: Vec<(Read<f32>, usize)>,
+    arrived: Vec<(f32, usize)>,
+}
+
+impl Losses {
+    /// Asked for `every` so many steps, at least 1.
+    pub fn new(every: usize) -> Self {
+        Self { every: every.max(1), waiting: Vec::new(), asked: Vec::new(), arrived: Vec::new() }
+    }
+
+    /// Takes a step's loss (f32, one number) and the number of samples it is the mean of.
+    #[track_caller]
+    pub fn push(&mut self, loss: Tensor, samples: usize) -> Result<()> {
+        self.waiting.push((loss, samples));
+        if self.waiting.len() < self.every {
+            return Ok(());
+        }
+        self.wait()?;
+        self.ask()
+    }
+
+    /// Waits for all that are left.
+    #[track_caller]
+    pub fn finish(&mut self) -> Result<()> {
+        self.wait()?;
+        self.ask()?;
+        self.wait()
+    }
+
+    /// The losses that have come since this was last called, in their order.
+    pub fn arrived(&mut self) -> Vec<(f32, usize)> {
+        std::mem::take(&mut self.arrived)
+    }
+
+    #[track_caller]
+    fn ask(&mut self) -> Result<()> {
+        for (loss, samples) in self.waiting.drain(..) {
+            self.asked.push((loss.read()?, samples));
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        for (read, samples) in self.asked.drain(..) {
+            self.arrived.extend(read.wait(READ_TIMEOUT)?.into_iter().map(|loss| (loss, samples)));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,326 @@
+//! `Trainer`: the loop around a training step, of pieces that can be used without it.
+
+mod history;
+mod interrupt;
+mod losses;
+mod plot;
+
+pub use history::{Epoch, History};
+pub use interrupt::Interrupt;
+pub use losses::Losses;
+
+use crate::{Checkpoint, Checkpoints, Count, Loader, Real, State, StateVisitor};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+use wgrad_core::{Error, Result, Tensor};
+
+/// What a validation found.
+///
+/// ```
+/// use wgrad_nn::Validation;
+/// let found = Validation::new(0.21).with("accuracy", 0.93);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Validation {
+    /// Lower is better: it decides what the best epoch is and when to stop.
+    pub loss: f64,
+    /// Other numbers by name, for the record.
+    pub metrics: Vec<(String, f64)>,
+}
+
+impl Validation {
+    /// A loss alone.
+    pub fn new(loss: f64) -> Self {
+        Self { loss, metrics: Vec::new() }
+    }
+
+    /// With one more number.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: f64) -> Self {
+        self.metrics.push((name.to_owned(), value));
+        self
+    }
+}
+
+/// Why a training run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// All epochs are done.
+    Done,
+    /// The validation loss did not fall for as many epochs as patience lasted.
+    Early,
+    /// Somebody pressed Ctrl-C; the run can be resumed.
+    Interrupted,
+}
+
+/// What a run gave.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Why it ended.
+    pub stop: Stop,
+    /// Steps taken, those before a resume too.
+    pub steps: u64,
+    /// The record of all epochs.
+    pub history: History,
+    /// The best epoch, from 0, and its validation loss.
+    pub best: Option<(u64, f64)>,
+}
+
+/// A training loop: epochs over a loader, a record of losses, a progress bar, the best and the latest
+/// checkpoints, an early stop, and a clean end at Ctrl-C. All that it does can be done by hand with [`Losses`],
+/// [`History`], [`Interrupt`], [`Checkpoints`] and [`Loader`].
+///
+/// With a folder it leaves there `step-*.safetensors` and `best.safetensors`, `metrics.csv`, `metrics.jsonl`
+/// and `loss.svg`.
+///
+/// ```
+/// use wgrad_core::{Device, Step};
+/// use wgrad_nn::{Array, Checkpoint, Layer, Loader, Mlp, Optimizer, Rows, Sgd, Stop, Trainer, Validation};
+/// # let folder = std::env::temp_dir().join(format!("wgrad-doc-trainer-{}", std::process::id()));
+/// let cpu = Device::cpu();
+/// let x = Array::f32([4, 2], vec![0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0])?;
+/// let y = Array::f32([4, 1], vec![0.0, 1.0, 1.0, 0.0])?;
+/// let (all, want) = (x.to_tensor(&cpu)?, y.to_tensor(&cpu)?);
+/// let loader = Loader::new(Rows::new(vec![x, y])?, 4, &cpu)?;
+///
+/// let model = Mlp::with_seed(&[2, 16, 1], 1, &cpu)?;
+/// let sgd = Sgd::new(&model, 0.1)?.momentum(0.9)?;
+/// let step = Step::new(&cpu, |b| {
+///     let loss = model.forward(&b[0])?.mse(&b[1])?;
+///     sgd.step(&loss.backward()?)?;
+///     Ok(vec![loss])
+/// });
+/// let outcome = Trainer::new(5)
+///     .folder(&folder, Checkpoint::new().module("model", &model).device(&cpu))?
+///     .quiet()
+///     .run(
+///         &loader,
+///         |b| Ok(step.run(&[&b[0], &b[1]])?.swap_remove(0)),
+///         || Ok(Validation::new(model.forward(&all)?.mse(&want)?.item::<f32>()?.into())),
+///     )?;
+/// assert_eq!((outcome.stop, outcome.steps), (Stop::Done, 5));
+/// assert!(folder.join("loss.svg").exists());
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), wgrad_core::Error>(())
+/// ```
+pub struct Trainer {
+    epochs: u64,
+    patience: Option<u64>,
+    quiet: bool,
+    resume: bool,
+    kept: Option<(Checkpoints, Checkpoint, PathBuf)>,
+    progress: Progress,
+}
+
+/// How far a run is: a part of its checkpoints.
+struct Progress {
+    steps: Count,
+    /// Of this epoch so far, over samples.
+    loss: Real,
+    samples: Count,
+    best: Real,
+    best_epoch: Count,
+    since_best: Count,
+}
+
+impl State for Progress {
+    fn state(&self, v: &mut StateVisitor) {
+        v.count("steps", &self.steps);
+        v.real("loss", &self.loss);
+        v.count("samples", &self.samples);
+        v.real("best", &self.best);
+        v.count("best_epoch", &self.best_epoch);
+        v.count("since_best", &self.since_best);
+    }
+}
+
+/// Losses that are read at once: often enough for a progress bar, and never waited for while the device works.
+const READ_EVERY: usize = 16;
+
+impl Trainer {
+    /// Over so many epochs, with a progress bar and nothing else.
+    pub fn new(epochs: u64) -> Self {
+        let progress = Progress {
+            steps: Count::new(0),
+            loss: Real::new(0.0),
+            samples: Count::new(0),
+            best: Real::new(f64::INFINITY),
+            best_epoch: Count::new(0),
+            since_best: Count::new(0),
+        };
+        Self { epochs, patience: None, quiet: false, resume: false, kept: None, progress }
+    }
+
+    /// Keeps checkpoints, record and plot in a folder. The checkpoint describes model, optimizer, device and
+    /// whatever else the run must keep; loader and trainer are added (as `data` and `trainer`). The latest three
+    /// are kept, and the best.
+    #[track_caller]
+    pub fn folder(mut self, folder: impl AsRef<Path>, checkpoint: Checkpoint) -> Result<Self> {
+        let folder = folder.as_ref().to_path_buf();
+        self.kept = Some((Checkpoints::new(&folder)?, checkpoint, folder));
+        Ok(self)
+    }
+
+    /// Goes on from the latest checkpoint in the folder, if there is one.
+    #[must_use]
+    pub fn resume(mut self, yes: bool) -> Self {
+        self.resume = yes;
+        self
+    }
+
+    /// Stops when the validation loss has not fallen for so many epochs.
+    #[must_use]
+    pub fn patience(mut self, epochs: u64) -> Self {
+        self.patience = Some(epochs);
+        self
+    }
+
+    /// Without a progress bar. Where stderr is no terminal there is none anyway.
+    #[must_use]
+    pub fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
+    }
+
+    /// Trains: `step` takes a batch, moves the parameters and returns the loss (a tensor with one number, which
+    /// is read some steps later); `validate` is called after each epoch.
+    ///
+    /// # Errors
+    /// What loader, step, validation and checkpoints give; `Data` for a loss that is NaN or infinite; `Argument`
+    /// for a resume without a folder.
+    #[track_caller]
+    pub fn run(
+        &self,
+        loader: &Loader,
+        mut step: impl FnMut(&[Tensor]) -> Result<Tensor>,
+        mut validate: impl FnMut() -> Result<Validation>,
+    ) -> Result<Outcome> {
+        let progress = &self.progress;
+        let kept = self.kept.as_ref().map(|(kept, checkpoint, folder)| {
+            let checkpoint = checkpoint.clone().state("data", loader).state("trainer", progress);
+            (kept, checkpoint, folder)
+        });
+        let mut history = History::default();
+        if self.resume {
+            let Some((kept, checkpoint, folder)) = &kept else {
+                return Err(Error::argument("trainer", "resume needs a folder; call folder(..)"));
+            };
+            if kept.resume(checkpoint)?.is_some() {
+                history = History::read(folder.join("metrics.jsonl"))?.before(loader.epoch());
+            }
+        }
+        let save = |history: &History| match &kept {
+            None => Ok(()),
+            Some((kept, checkpoint, folder)) => {
+                history.write(folder)?;
+                kept.save(checkpoint, progress.steps.get()).map(drop)
+            }
+        };
+        let interrupt = Interrupt::watch()?;
+        let stop = loop {
+            if self.patience.is_some_and(|patience| progress.since_best.get() >= patience.max(1)) {
+                break Stop::Early;
+            }
+            let epoch = loader.epoch();
+            if epoch >= self.epochs {
+                break Stop::Done;
+            }
+            let bar = self.bar(loader, epoch);
+            let start = Instant::now();
+            let mut losses = Losses::new(READ_EVERY);
+            let mut interrupted = false;
+            for batch in loader.batches() {
+                let batch = batch?;
+                let count = batch.first().map_or(1, |x| x.shape().first().copied().unwrap_or(1));
+                losses.push(step(&batch)?, count)?;
+                progress.steps.set(progress.steps.get() + 1);
+                bar.set_position(loader.taken());
+                if let Some(loss) = self.arrived(&mut losses)? {
+                    bar.set_message(format!("loss {loss:.4}"));
+                }
+                if interrupt.asked() {
+                    interrupted = true;
+                    break;
+                }
+            }
+            losses.finish()?;
+            self.arrived(&mut losses)?;
+            bar.finish_and_clear();
+            if interrupted {
+                save(&history)?;
+                break Stop::Interrupted;
+            }
+            let found = validate()?;
+            let improved = found.loss < progress.best.get();
+            if improved {
+                progress.best.set(found.loss);
+                progress.best_epoch.set(epoch);
+                progress.since_best.set(0);
+            } else {
+                progress.since_best.set(progress.since_best.get() + 1);
+            }
+            let samples = progress.samples.get().max(1) as f64;
+            history.push(Epoch {
+                epoch,
+                step: progress.steps.get(),
+                train_loss: progress.loss.get() / samples,
+                seconds: start.elapsed().as_secs_f64(),
+                loss: found.loss,
+                metrics: found.metrics,
+            });
+            progress.loss.set(0.0);
+            progress.samples.set(0);
+            save(&history)?;
+            if let (true, Some((kept, checkpoint, _))) = (improved, &kept) {
+                kept.save_best(checkpoint)?;
+            }
+            if interrupt.asked() {
+                break Stop::Interrupted;
+            }
+        };
+        let best = progress.best.get();
+        let best = (best < f64::INFINITY).then(|| (progress.best_epoch.get(), best));
+        Ok(Outcome { stop, steps: progress.steps.get(), history, best })
+    }
+
+    /// Adds the losses that have arrived to the epoch's; the last of them.
+    #[track_caller]
+    fn arrived(&self, losses: &mut Losses) -> Result<Option<f32>> {
+        let mut last = None;
+        for (loss, count) in losses.arrived() {
+            if !loss.is_finite() {
+                return Err(Error::data(
+                    "trainer",
+                    format!(
+                        "a loss is {loss}, at step {} or a few before it; a smaller learning rate may help",
+                        self.progress.steps.get()
+                    ),
+                ));
+            }
+            let sum = self.progress.loss.get() + f64::from(loss) * count as f64;
+            self.progress.loss.set(sum);
+            self.progress.samples.set(self.progress.samples.get() + count as u64);
+            last = Some(loss);
+        }
+        Ok(last)
+    }
+
+    fn bar(&self, loader: &Loader, epoch: u64) -> ProgressBar {
+        if self.quiet {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::new(loader.batches_per_epoch() as u64).with_prefix(format!(
+            "epoch {}/{}",
+            epoch + 1,
+            self.epochs
+        ));
+        let template = "{prefix} [{bar:30}] {pos}/{len} {per_sec} {msg} {eta} left";
+        match ProgressStyle::with_template(template) {
+            Ok(style) => bar.with_style(style.progress_chars("=> ")),
+            Err(_) => bar,
+        }
+    }
+}
