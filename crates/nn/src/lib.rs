@@ -63,23 +63,22 @@ mod residual;
 mod save;
 mod sequential;
 mod state;
-mod transformer;
 #[cfg(feature = "trainer")]
 mod trainer;
+mod transformer;
 
 pub use activation::Activation;
 pub use attention::MultiHeadAttention;
 pub use batch_norm::{BatchNorm1d, BatchNorm2d};
 pub use buffer::Buffer;
-pub use data::{Batches, Dataset, Idx};
-pub use dropout::Dropout;
-pub use embedding::Embedding;
 #[cfg(feature = "images")]
 pub use data::ImageFolder;
 pub use data::{
     Array, Batches, Csv, CsvOptions, Dataset, Idx, Loader, LoaderBatches, Npy, Npz, Rows, Samples,
     Standard, Vocabulary, Windows,
 };
+pub use dropout::Dropout;
+pub use embedding::Embedding;
 pub use init::Init;
 pub use init_rules::Fan;
 pub use layers::{
@@ -103,6 +102,6 @@ pub use residual::{Recomputed, Residual};
 pub use save::{Checkpoint, Checkpoints, LoadWeights, Loaded, Resumed, load_weights, save_weights};
 pub use sequential::Sequential;
 pub use state::{Count, Real, State, StateEntry, StateVisitor};
-pub use transformer::TransformerBlock;
 #[cfg(feature = "trainer")]
 pub use trainer::{Epoch, History, Interrupt, Losses, Outcome, Stop, Trainer, Validation};
+pub use transformer::TransformerBlock;
