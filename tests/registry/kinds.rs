@@ -147,7 +147,6 @@ pub fn all() -> Vec<Op> {
         all.push(Softmax { axis: 0, log: yes }.into());
         all.push(SoftmaxBackward { axis: 0, log: yes }.into());
         all.push(MaskedSoftmax { causal: yes, scale: 1.0 }.into());
-        all.push(Adam { decoupled: yes }.into());
         all.push(Linear { bias: yes, activation: None }.into());
         all.push(Linear { bias: yes, activation: Some(FusedActivation::Relu) }.into());
         for smoothing in [0.0, 0.1] {
