@@ -186,7 +186,9 @@ fn what_a_run_leaves() -> Tested {
     wgrad_nn::LoadWeights::new().part("model").load(&best, folder.join(step(36)))?;
     let values = best.parameters()?.values().to_vec::<f32>()?;
     assert!(values.into_iter().map(f32::to_bits).eq(bits));
-    // A run that is over does nothing more.
+    // A new run does not mix with it, and a run that is over does nothing more.
+    let again = run(&folder, 0, false, || ());
+    assert_eq!(again.err().map(|e| e.kind()), Some(ErrorKind::Argument));
     let (more, _) = run(&folder, 0, true, || ())?;
     assert_eq!((more.stop, more.steps), (Stop::Done, outcome.steps));
     fs::remove_dir_all(&folder)?;
