@@ -200,14 +200,14 @@ fn early_stop_and_bad_losses() -> Tested {
     let cpu = Device::cpu();
     let loader = || Loader::new(Slow(Duration::ZERO), 4, &cpu);
     let one = |_: &[Tensor]| Tensor::scalar(1.0f32, &cpu);
-    let found = [5.0, 3.0, 4.0, 3.0, f64::NAN, 1.0];
+    let found = [5.0, 6.0, 3.0, 4.0, 3.0, f64::NAN, 1.0];
     let epoch = Cell::new(0);
     let validate = || {
         epoch.set(epoch.get() + 1);
         Ok(Validation::new(found[epoch.get() - 1]))
     };
-    let outcome = Trainer::new(6).patience(3).quiet().run(&loader()?, one, validate)?;
-    assert_eq!((outcome.stop, outcome.best, outcome.steps), (Stop::Early, Some((1, 3.0)), 30));
+    let outcome = Trainer::new(7).patience(3).quiet().run(&loader()?, one, validate)?;
+    assert_eq!((outcome.stop, outcome.best, outcome.steps), (Stop::Early, Some((2, 3.0)), 36));
     assert!(outcome.history.json_lines().contains("\"loss\":null"));
     assert!(outcome.history.svg()?.contains("</svg>"));
     assert_eq!(outcome.history.epochs()[0].train_loss, 1.0);
