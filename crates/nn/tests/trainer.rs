@@ -186,7 +186,9 @@ fn what_a_run_leaves() -> Tested {
     wgrad_nn::LoadWeights::new().part("model").load(&best, folder.join(step(36)))?;
     let values = best.parameters()?.values().to_vec::<f32>()?;
     assert!(values.into_iter().map(f32::to_bits).eq(bits));
-    // A run that is over does nothing more.
+    // A new run does not mix with it, and a run that is over does nothing more.
+    let again = run(&folder, 0, false, || ());
+    assert_eq!(again.err().map(|e| e.kind()), Some(ErrorKind::Argument));
     let (more, _) = run(&folder, 0, true, || ())?;
     assert_eq!((more.stop, more.steps), (Stop::Done, outcome.steps));
     fs::remove_dir_all(&folder)?;
@@ -198,14 +200,14 @@ fn early_stop_and_bad_losses() -> Tested {
     let cpu = Device::cpu();
     let loader = || Loader::new(Slow(Duration::ZERO), 4, &cpu);
     let one = |_: &[Tensor]| Tensor::scalar(1.0f32, &cpu);
-    let found = [5.0, 3.0, 4.0, 3.0, f64::NAN, 1.0];
+    let found = [5.0, 6.0, 3.0, 4.0, 3.0, f64::NAN, 1.0];
     let epoch = Cell::new(0);
     let validate = || {
         epoch.set(epoch.get() + 1);
         Ok(Validation::new(found[epoch.get() - 1]))
     };
-    let outcome = Trainer::new(6).patience(3).quiet().run(&loader()?, one, validate)?;
-    assert_eq!((outcome.stop, outcome.best, outcome.steps), (Stop::Early, Some((1, 3.0)), 30));
+    let outcome = Trainer::new(7).patience(3).quiet().run(&loader()?, one, validate)?;
+    assert_eq!((outcome.stop, outcome.best, outcome.steps), (Stop::Early, Some((2, 3.0)), 36));
     assert!(outcome.history.json_lines().contains("\"loss\":null"));
     assert!(outcome.history.svg()?.contains("</svg>"));
     assert_eq!(outcome.history.epochs()[0].train_loss, 1.0);

@@ -243,6 +243,9 @@ impl Loaded {
     }
 }
 
+/// Whether notes are those of a file that may be loaded; what is wrong, otherwise.
+pub(super) type Check = fn(&BTreeMap<String, String>) -> Result<(), String>;
+
 /// How to load.
 pub(super) struct How<'a> {
     pub op: &'static str,
@@ -251,7 +254,7 @@ pub(super) struct How<'a> {
     /// Only what lies under this name, which the entries' names lack.
     pub part: &'a str,
     /// Looks at the notes before anything is compared.
-    pub check: &'a dyn Fn(&BTreeMap<String, String>) -> Result<(), String>,
+    pub check: Check,
 }
 
 /// A value that is ready to be written.

@@ -96,7 +96,7 @@ impl LoadWeights {
     pub fn load<M: Module + ?Sized>(&self, model: &M, path: impl AsRef<Path>) -> Result<Loaded> {
         let entries = of_module("", model)?;
         let how =
-            How { op: "load_weights", convert: self.convert, part: &self.part, check: &|_| Ok(()) };
+            How { op: "load_weights", convert: self.convert, part: &self.part, check: |_| Ok(()) };
         super::entries::load(path.as_ref(), &entries, &how)
     }
 }

@@ -190,7 +190,7 @@ impl Trainer {
     ///
     /// # Errors
     /// What loader, step, validation and checkpoints give; `Data` for a loss that is NaN or infinite; `Argument`
-    /// for a resume without a folder.
+    /// for a resume without a folder, and for a new run in a folder that has checkpoints already.
     #[track_caller]
     pub fn run(
         &self,
@@ -211,6 +211,17 @@ impl Trainer {
             if kept.resume(checkpoint)?.is_some() {
                 history = History::read(folder.join("metrics.jsonl"))?.before(loader.epoch());
             }
+        }
+        if let (false, Some((kept, ..))) = (self.resume, &kept)
+            && let Some(step) = kept.steps()?.last()
+        {
+            return Err(Error::argument(
+                "trainer",
+                format!(
+                    "the folder has checkpoints of an earlier run, up to step {step}; resume(true) goes on with it, \
+                     a new run needs another folder"
+                ),
+            ));
         }
         let save = |history: &History| match &kept {
             None => Ok(()),
