@@ -89,6 +89,7 @@ fn cases(d: &Device) -> Vec<Case> {
         ("sum_columns", all, on(|x, _, _| x.sum([0]))),
         ("sum_all", all, on(|x, _, _| x.sum_all())),
         ("softmax", 2 * all, on(|x, _, _| x.softmax(1))),
+        ("masked_softmax_causal", 2 * all, on(|x, _, _| x.masked_softmax(None, true, 0.5))),
         ("log_softmax", 2 * all, on(|x, _, _| x.log_softmax(1))),
         ("softmax_backward", 3 * all, soft),
         ("cross_entropy", all, indexed(|x, labels| x.cross_entropy(labels))),

@@ -46,6 +46,11 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("map_chain", include_str!("map_chain.wgsl.jinja")),
     ("masked_softmax", include_str!("masked_softmax.wgsl.jinja")),
     ("masked_softmax_backward", include_str!("masked_softmax_backward.wgsl.jinja")),
+    (
+        "masked_softmax_backward_registers",
+        include_str!("masked_softmax_backward_registers.wgsl.jinja"),
+    ),
+    ("masked_softmax_registers", include_str!("masked_softmax_registers.wgsl.jinja")),
     ("matmul_lanes", include_str!("matmul_lanes.wgsl.jinja")),
     ("matmul_registers", include_str!("matmul_registers.wgsl.jinja")),
     ("matmul_thin", include_str!("matmul_thin.wgsl.jinja")),

@@ -15,7 +15,7 @@ Usage: cargo run --release --example char_gpt -- [FLAGS]
   --device auto|gpu|cpu   auto: a GPU, else software Vulkan, else the CPU, saying why;
                           gpu: fails if there is no adapter                  [auto]
   --text FILE             a text in UTF-8                     [Persuasion, embedded]
-  --steps N               training steps                                      [600]
+  --steps N               training steps                                     [1500]
   --batch N               windows of text per step                             [16]
   --length N              characters of a window                               [64]
   --size N                numbers per character                                [96]
@@ -63,7 +63,7 @@ impl Args {
         let mut args = Args {
             device: Choice::Auto,
             text: None,
-            steps: 600,
+            steps: 1500,
             batch: 16,
             length: 64,
             size: 96,

@@ -53,8 +53,8 @@ impl TransformerBlock {
         self
     }
 
-    /// The same block that drops in training, with probability `p`: weights of attention, what attention gives, the hidden
-    /// values, and what the dense layers give.
+    /// The same block that drops in training, with probability `p`: weights of attention, what attention gives, the
+    /// hidden values, and what the dense layers give.
     #[track_caller]
     pub fn dropout(mut self, p: f32) -> Result<Self> {
         self.self_attn = self.self_attn.dropout(p)?;

@@ -11,8 +11,8 @@ fn scores(shape: &[usize]) -> Input {
     floats(shape, -4.0, 4.0)
 }
 
-const KERNELS: [&str; 1] = ["masked_softmax"];
-const BACKWARD: [&str; 1] = ["masked_softmax_backward"];
+const KERNELS: [&str; 2] = ["masked_softmax", "masked_softmax_registers"];
+const BACKWARD: [&str; 2] = ["masked_softmax_backward", "masked_softmax_backward_registers"];
 
 fn plain(causal: bool) -> Row {
     let name = if causal { "masked_softmax causal" } else { "masked_softmax" };
@@ -28,6 +28,8 @@ fn plain(causal: bool) -> Row {
                 &[2, 4, 8],
                 &[6, 132],
                 &[3, 1028],
+                &[2, 2055],
+                &[1, 8200],
                 &[0, 3],
                 &[3, 0],
                 &[2, 0, 4],
@@ -55,6 +57,8 @@ fn masked(causal: bool) -> Row {
             pair(&[2, 3, 6, 13], &[3, 6, 1]),
             pair(&[3, 33, 70], &[33, 70]),
             pair(&[2, 4, 1028], &[1, 1, 1028]),
+            pair(&[2, 2055], &[2, 2055]),
+            pair(&[2, 2, 600], &[2, 600]),
             pair(&[4, 8], &[]),
             pair(&[0, 8], &[8]),
             Case::new([scores(&[4, 8]), nothing]),
@@ -102,9 +106,9 @@ fn heads(name: &'static str, causal: bool, masked: bool) -> Row {
         case([2, 0, 4, 2, 3, 5]),
         case([0, 4, 4, 2, 3, 5]),
     ])
-    .kernels(&["matmul_lanes", "masked_softmax"])
-    .hardware(&["matmul_registers", "matmul_thin", "masked_softmax"])
-    .backward(&BACKWARD, &BACKWARD)
+    .kernels(&["matmul_lanes", "masked_softmax_registers"])
+    .hardware(&["matmul_registers", "matmul_thin", "masked_softmax_registers"])
+    .backward(&BACKWARD[1..], &BACKWARD[1..])
 }
 
 fn half() -> Row {
@@ -112,7 +116,7 @@ fn half() -> Row {
         .case(Case::new([scores(&[2, 5, 7]), truth(&[5, 7])]))
         .case(Case::new([scores(&[4, 8]), truth(&[8])]))
         .half()
-        .kernels(&["masked_softmax", "widen_f16", "narrow_f16"])
+        .kernels(&["masked_softmax_registers", "widen_f16", "narrow_f16"])
 }
 
 pub fn rows() -> Vec<Row> {

@@ -1,4 +1,4 @@
-//! Softmax over what a row sees, and its gradient: a few threads share a row.
+//! Softmax over what a row sees, and its gradient: a few threads share a row, and keep it in registers if it is not long.
 
 use super::{list, word};
 use crate::{
@@ -21,6 +21,8 @@ struct Rows {
     cols: usize,
     queries: usize,
     lanes: usize,
+    /// How many numbers or vec4 a thread keeps; 0 for rows too long for that.
+    vecs: usize,
     fours: bool,
     grid: Grid,
 }
@@ -51,6 +53,9 @@ impl Rows {
             33..=512 => 64,
             _ => 256,
         };
+        // A power of two: few kernels serve all lengths.
+        let vecs = units.div_ceil(lanes).next_power_of_two();
+        let vecs = if vecs <= if caps.software { 4 } else { 8 } { vecs } else { 0 };
         let each = rounds(lanes) + 2 * (lanes as u64 / 16 + 16);
         let fill = if caps.software { u64::from(caps.threads * 16).max(16) } else { 65_535 };
         let few_steps = (count as u64 * each).div_ceil(caps.max_steps / 2);
@@ -69,29 +74,36 @@ impl Rows {
             cols,
             queries,
             lanes,
+            vecs,
             fours,
             grid: Grid { groups: [groups as u32, 1], steps },
         }
     }
 
-    fn kernel(&self, name: &'static str, caps: &Caps) -> Kernel {
+    /// The first of the names for rows of any length, the second for those kept in registers.
+    fn kernel(&self, names: [&'static str; 2], caps: &Caps) -> Kernel {
         let shuffle = self.lanes == 8;
+        let name = names[usize::from(self.vecs > 0)];
         let mut parts = vec!["index", "larger", "nan"];
-        if self.fours && name == "masked_softmax" {
+        if self.fours && !name.contains("backward") {
             parts.push("larger4");
         }
         parts.push(if shuffle { "join_shuffle" } else { "join_shared" });
+        let mut values = vec![
+            ("lanes", word(self.lanes)),
+            ("shuffle", shuffle.into()),
+            ("blocked", caps.software.into()),
+            ("fours", self.fours.into()),
+            ("rank", word(self.lead[0].shape.rank().max(1))),
+        ];
+        if self.vecs > 0 {
+            values.push(("vecs", word(self.vecs)));
+        }
         Kernel {
             name,
             parts,
             functions: vec!["alias elem = f32; alias bits = u32; alias mask = bool;"],
-            values: vec![
-                ("lanes", word(self.lanes)),
-                ("shuffle", shuffle.into()),
-                ("blocked", caps.software.into()),
-                ("fours", self.fours.into()),
-                ("rank", word(self.lead[0].shape.rank().max(1))),
-            ],
+            values,
             ..Kernel::default()
         }
     }
@@ -112,7 +124,7 @@ pub(super) fn forward(
     let (x, y) = (ins[0].layout, outs[0].layout);
     let mask = ins.get(1).map(|mask| mask.layout.stretched(y.shape));
     let rows = Rows::new([x, mask.unwrap_or(x)], &y, [true, false], caps);
-    let mut kernel = rows.kernel("masked_softmax", caps);
+    let mut kernel = rows.kernel(["masked_softmax", "masked_softmax_registers"], caps);
     kernel.values.push(("masked", mask.is_some().into()));
     let (offset, step) = mask.map_or((0, 0), |mask| (mask.offset, rows.steps[1]));
     let launch = Launch::new(kernel, rows.grid, y.numel() as u64 * 4)
@@ -135,7 +147,8 @@ pub(super) fn backward(
 ) -> Result<Vec<Launch>> {
     let (y, dy, dx) = (ins[0].layout, ins[1].layout, outs[0].layout);
     let rows = Rows::new([y, dy], &dx, [true, true], caps);
-    let kernel = rows.kernel("masked_softmax_backward", caps);
+    let kernel =
+        rows.kernel(["masked_softmax_backward", "masked_softmax_backward_registers"], caps);
     let launch = Launch::new(kernel, rows.grid, dx.numel() as u64 * 4)
         .params([rows.count, rows.cols, y.offset, rows.steps[0]].map(word))
         .params([dy.offset, rows.steps[1], dx.offset].map(word))

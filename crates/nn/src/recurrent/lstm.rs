@@ -73,8 +73,8 @@ impl LstmCell {
 }
 
 /// Layers of long short-term memory over sequences `[t, b, inputs]`, or `[b, t, inputs]` if made so. Parameters have
-/// PyTorch's names, layouts and order (`weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, `weight_ih_l1`, ..). What
-/// the inputs of a layer give to its gates is one product for all places.
+/// PyTorch's names, layouts and order (`weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, `weight_ih_l1`, ..).
+/// What the inputs of a layer give to its gates is one product for all places.
 ///
 /// ```
 /// use wgrad_core::{Device, Tensor};
