@@ -5,6 +5,7 @@ use wgrad_core::{
     ops::{
         arg_reduce::ArgReduce,
         assign::Assign,
+        batch_norm::{BatchNorm, BatchNormBackward, BatchNormSums},
         binary::{Binary, Scalar},
         cast::Cast,
         compare::{Compare, CompareScalar},
@@ -72,6 +73,9 @@ pub fn kind(op: &Op) -> Kind {
         Op::Norm(op) => ("Norm", format!(" {} {}", op.scaled, op.shifted)),
         Op::NormBackward(op) => ("NormBackward", format!(" {}", op.scaled)),
         Op::NormSums(_) => ("NormSums", String::new()),
+        Op::BatchNorm(_) => ("BatchNorm", String::new()),
+        Op::BatchNormBackward(_) => ("BatchNormBackward", String::new()),
+        Op::BatchNormSums(_) => ("BatchNormSums", String::new()),
         Op::TakeRandom(_) => ("TakeRandom", String::new()),
         Op::Dropout(_) => ("Dropout", String::new()),
     };
@@ -94,6 +98,9 @@ pub fn all() -> Vec<Op> {
         Fill { shape, dtype: DType::F32, value: 0.0 }.into(),
         Arange { start: 0.0, step: 1.0, count: 1, dtype: DType::F32 }.into(),
         OneHot { classes: 1 }.into(),
+        BatchNorm { eps: 1e-5 }.into(),
+        BatchNormBackward.into(),
+        BatchNormSums.into(),
         TakeRandom { blocks: 1 }.into(),
         Dropout { last: 1, scale: 1.0 }.into(),
         Random { shape, distribution: Distribution::Uniform { low: 0.0, high: 1.0 } }.into(),

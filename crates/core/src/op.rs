@@ -5,6 +5,7 @@ use crate::{
     ops::{
         arg_reduce::ArgReduce,
         assign::Assign,
+        batch_norm::{BatchNorm, BatchNormBackward, BatchNormSums},
         binary::{Binary, Scalar},
         cast::Cast,
         compare::{Compare, CompareScalar},
@@ -168,6 +169,12 @@ families! {
     TakeRandom,
     /// Zeros at random.
     Dropout,
+    /// Batch norm.
+    BatchNorm,
+    /// Backward of batch norm, for what is normalised.
+    BatchNormBackward,
+    /// Backward of batch norm, for gamma and beta.
+    BatchNormSums,
 }
 
 impl Op {

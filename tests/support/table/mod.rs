@@ -1,5 +1,6 @@
 //! The table: one row per operation and form. `tests/registry.rs` demands that none is missing.
 
+mod batch_norm;
 mod binary;
 mod create;
 mod dropout;
@@ -37,6 +38,7 @@ pub fn rows() -> Vec<Row> {
         random::rows(),
         step::rows(),
         norm::rows(),
+        batch_norm::rows(),
         dropout::rows(),
         losses::rows(),
     ];

@@ -300,6 +300,7 @@ fn contiguous_outputs(op: &Op) -> bool {
     use Op::{Adam, CrossEntropy, Linear, MatMul, Random, Sgd};
     matches!(op, MatMul(_) | Linear(_) | Random(_) | Sgd(_) | Adam(_) | CrossEntropy(_))
         || matches!(op, Op::Norm(_) | Op::NormBackward(_) | Op::NormSums(_) | Op::Dropout(_))
+        || matches!(op, Op::BatchNorm(_) | Op::BatchNormBackward(_) | Op::BatchNormSums(_))
 }
 
 /// Locks the buffers and runs `kernel` on their contents. What a kernel cannot take where it lies goes

@@ -2,6 +2,7 @@
 
 pub mod arg_reduce;
 pub mod assign;
+pub mod batch_norm;
 pub mod binary;
 pub mod cast;
 pub mod class_losses;
