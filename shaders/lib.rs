@@ -38,6 +38,7 @@ const KERNELS: &[(&str, &str)] = files!(
     "reduce_groups" "reduce_lanes" "roofline_copy" "roofline_multiply_add" "scatter_rows" "softmax_backward_groups"
     "softmax_backward_lanes" "softmax_groups" "softmax_lanes" "widen_f16"
     "avg_pool" "avg_pool_backward" "max_pool" "max_pool_backward"
+    "batch_norm" "batch_norm_backward" "batch_norm_groups" "batch_norm_join" "batch_norm_lanes"
     "dropout" "random_take" "norm_lanes" "norm_groups" "norm_backward_lanes" "norm_backward_groups" "norm_columns"
 );
 
@@ -83,6 +84,13 @@ const PARTS: &[(&str, &str)] = &[
     ("all_positions", include_str!("lib/all_positions.wgsl")),
     ("cross_entropy_gradient", include_str!("lib/cross_entropy_gradient.wgsl")),
     ("cross_entropy_loss_only", include_str!("lib/cross_entropy_loss_only.wgsl")),
+    ("batch_norm_params", include_str!("lib/batch_norm_params.wgsl")),
+    ("batch_norm_moments", include_str!("lib/batch_norm_moments.wgsl")),
+    ("batch_norm_slopes", include_str!("lib/batch_norm_slopes.wgsl")),
+    ("join_moments", include_str!("lib/join_moments.wgsl")),
+    ("join_slopes", include_str!("lib/join_slopes.wgsl")),
+    ("finish_moments", include_str!("lib/finish_moments.wgsl")),
+    ("finish_slopes", include_str!("lib/finish_slopes.wgsl")),
     ("dropout_fours", include_str!("lib/dropout_fours.wgsl")),
     ("dropout_view", include_str!("lib/dropout_view.wgsl")),
     ("gelu_tanh", include_str!("lib/gelu_tanh.wgsl")),

@@ -6,6 +6,7 @@ use crate::{
         adjust::{AdaptScale, Adjust, VectorNorm},
         arg_reduce::ArgReduce,
         assign::Assign,
+        batch_norm::{BatchNorm, BatchNormBackward, BatchNormSums},
         binary::{Binary, Scalar},
         cast::Cast,
         compare::{Compare, CompareScalar},
@@ -198,6 +199,12 @@ families! {
     VectorNorm,
     /// The next loss scale.
     AdaptScale,
+    /// Batch norm.
+    BatchNorm,
+    /// Backward of batch norm, for what is normalised.
+    BatchNormBackward,
+    /// Backward of batch norm, for gamma and beta.
+    BatchNormSums,
 }
 
 impl Op {

@@ -74,28 +74,14 @@ impl Channels {
                 ),
             ));
         }
-        let axes: Vec<isize> = (0..x.rank() as isize).filter(|&axis| axis != 1).collect();
-        // One element of each channel is taken off first, exactly where they lie close together, so that a mean far
-        // from 0 costs no digits. The gradient does not depend on it.
-        let mut pivot = x.detach();
-        for &axis in &axes {
-            pivot = pivot.slice(axis, 0..1)?;
-        }
-        let from_pivot = x.try_sub(&pivot)?;
-        let shift = from_pivot.mean_keep(&axes)?;
-        let centred = from_pivot.try_sub(&shift)?;
-        let batch_var = centred.square()?.mean_keep(&axes)?;
+        let (y, batch_mean, batch_var) = x.batch_norm(weight, bias, self.eps)?;
         no_grad(|| -> Result<()> {
-            let keep = 1.0 - self.momentum;
-            let batch_mean = shift.detach().try_add(&pivot)?.reshape([channels])?;
-            let unbiased = self.momentum * count as f64 / (count - 1) as f64;
-            let batch_var = batch_var.detach().reshape([channels])?;
-            mean.assign(&mean.try_mul(keep)?.try_add(&batch_mean.try_mul(self.momentum)?)?)?;
+            let (keep, share) = (1.0 - self.momentum, self.momentum);
+            let unbiased = share * count as f64 / (count - 1) as f64;
+            mean.assign(&mean.try_mul(keep)?.try_add(&batch_mean.try_mul(share)?)?)?;
             var.assign(&var.try_mul(keep)?.try_add(&batch_var.try_mul(unbiased)?)?)
         })?;
-        let deviation = batch_var.try_add(self.eps)?.sqrt()?;
-        let scale = weight.reshape(&wide)?.try_div(&deviation)?;
-        centred.try_mul(&scale)?.try_add(&bias.reshape(&wide)?)
+        Ok(y)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The table: one row per operation and form. `tests/registry.rs` demands that none is missing.
 
 mod attention;
+mod batch_norm;
 mod binary;
 mod create;
 mod dropout;
@@ -44,6 +45,7 @@ pub fn rows() -> Vec<Row> {
         conv::rows(),
         pool::rows(),
         norm::rows(),
+        batch_norm::rows(),
         dropout::rows(),
         losses::rows(),
     ];

@@ -303,6 +303,7 @@ fn contiguous_outputs(op: &Op) -> bool {
         || matches!(op, Conv(_) | ConvInput(_) | ConvWeight(_))
         || matches!(op, MaxPool(_) | MaxPoolBackward(_) | AvgPool(_) | AvgPoolBackward(_))
         || matches!(op, Op::Norm(_) | Op::NormBackward(_) | Op::NormSums(_) | Op::Dropout(_))
+        || matches!(op, Op::BatchNorm(_) | Op::BatchNormBackward(_) | Op::BatchNormSums(_))
 }
 
 /// Locks the buffers and runs `kernel` on their contents. What a kernel cannot take where it lies goes

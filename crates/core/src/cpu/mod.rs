@@ -2,6 +2,7 @@
 //! One file per family. Kernels take strided views; f16 is widened before them and rounded after.
 
 mod adjust;
+mod batch_norm;
 mod binary;
 mod compare;
 mod cross_entropy;
@@ -202,6 +203,15 @@ fn kernel(memory: &Arc<Memory>, op: &Op, ins: &[In<'_>], outs: &mut [Out<'_>]) -
         Op::NormSums(op) => {
             operands!([dy, x, statistics], [sums] => norm::sums(op, [dy, x, statistics], sums))
         }
+        Op::BatchNorm(op) => operands!([x, gamma, beta], [y, statistics] => {
+            batch_norm::forward(op, [x, gamma, beta], y, statistics)
+        }),
+        Op::BatchNormSums(_) => {
+            operands!([dy, x, statistics], [sums] => batch_norm::sums([dy, x, statistics], sums))
+        }
+        Op::BatchNormBackward(_) => operands!([dy, x, statistics, gamma, sums], [dx] => {
+            batch_norm::backward([dy, x, statistics, gamma, sums], dx)
+        }),
         Op::TakeRandom(op) => operands!(_, [copy, state] => dropout::take(op, copy, state)),
         Op::Dropout(op) => operands!([x, state], [y] => dropout::dropout(op, x, state, y)),
     }

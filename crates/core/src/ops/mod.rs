@@ -4,6 +4,7 @@ pub mod adjust;
 pub mod arg_reduce;
 pub mod assign;
 pub mod attention;
+pub mod batch_norm;
 pub mod binary;
 pub mod cast;
 pub mod class_losses;

@@ -1,5 +1,6 @@
 //! From operations to launches: pure functions of operation, layouts and capabilities.
 
+mod batch_norm;
 pub mod chain;
 mod create;
 mod dropout;
@@ -156,6 +157,9 @@ fn lower_wide(op: &Op, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result
         Op::AvgPoolBackward(op) => pool::average_backward(op, ins, outs, caps)?,
         Op::Norm(op) => return norm::norm(op, ins, outs, caps),
         Op::NormBackward(op) => return norm::backward(op, ins, outs, caps),
+        Op::BatchNorm(op) => return batch_norm::forward(op, ins, outs, caps),
+        Op::BatchNormBackward(_) => return batch_norm::backward(ins, outs, caps),
+        Op::BatchNormSums(_) => return batch_norm::sums(ins, outs, caps),
         Op::NormSums(op) => return norm::sums(op, ins, outs, caps),
         Op::ViewOp(_) => return Err(Error::internal(op.name(), "a view is not run")),
     };
