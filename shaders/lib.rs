@@ -36,7 +36,7 @@ const KERNELS: &[(&str, &str)] = files!(
     "generate" "map1" "map2" "map3" "matmul_tiled" "narrow_f16" "one_hot" "random" "random_advance"
     "reduce_groups" "reduce_lanes" "roofline_copy" "roofline_multiply_add" "scatter_rows" "sgd" "softmax_backward_groups"
     "softmax_backward_lanes" "softmax_groups" "softmax_lanes" "widen_f16"
-    "avg_pool" "avg_pool_backward" "max_pool" "max_pool_backward"
+    "avg_pool" "avg_pool_backward" "conv_pack" "max_pool" "max_pool_backward"
 );
 
 /// Kernels that must be unrolled, or whose bindings vary, and are therefore templates.
@@ -189,7 +189,7 @@ pub fn defaults() -> Vec<(&'static str, Kernel)> {
         values: values.to_vec(),
         ..Kernel::default()
     };
-    let conv_lanes = [("rows", 8), ("cols4", 2), ("lanes", 8), ("shuffle", 1)];
+    let conv_lanes = [("rows", 8), ("cols4", 1), ("lanes", 8), ("shuffle", 1), ("packed", 1)];
     let conv_tiles = [("bm", 64), ("bn", 64), ("bk", 16), ("tm", 4)];
     vec![
         ("conv_lanes", conv("conv_lanes", &conv_lanes)),
