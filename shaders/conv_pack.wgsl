@@ -8,7 +8,7 @@
 
 struct Params {
   count: u32, offset: u32, inner: u32, stride: u32,
-  shape: array<vec4<u32>, 2>, strides: array<vec4<u32>, 2>,
+  shape: vec4<u32>, strides: vec4<u32>,              // of the four axes, outermost first
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -24,8 +24,14 @@ fn main(
   let inner = params.inner;
   let stride = params.stride;
   let fours = (inner + 3u) / 4u;
+  let shape = params.shape;
+  let strides = params.strides;
   for (var i = turn.first; i < turn.end; i += turn.step) {
-    let start = params.offset + strided(i, 4u, params.shape, params.strides);
+    let abc = over(i, shape.w);
+    let ab = over(abc, shape.z);
+    let a = over(ab, shape.y);
+    let place = vec4(a, ab - a * shape.y, abc - ab * shape.z, i - abc * shape.w) * strides;
+    let start = params.offset + place.x + place.y + place.z + place.w;
     let to = i * fours;
     for (var four = 0u; four < fours; four++) {
       let k = vec4(four * 4u) + vec4(0u, 1u, 2u, 3u);

@@ -145,12 +145,12 @@ const CHANGES: &[Sabotage] = &[
     change("max_pool", ["best = select(best, value, better)", "best = value"], "max_pool2d uneven", SOFTWARE),
     change("max_pool", ["row * width + column, better", "row * width + columns.first, better"], "max_pool2d overlapping", SOFTWARE),
     change("max_pool_backward", ["== place", ">= place"], "max_pool2d overlapping", SOFTWARE),
-    change("max_pool_backward", ["min(at / stride + 1u, count)", "min(at / stride, count)"], "max_pool2d overlapping", SOFTWARE),
+    change("max_pool_backward", ["min(over(at, stride) + 1u, count)", "min(over(at, stride), count)"], "max_pool2d overlapping", SOFTWARE),
     change("avg_pool", ["sum / among", "sum / (among + 0.01)"], "avg_pool2d side by side", SOFTWARE),
-    change("avg_pool", ["size + count - 1u) / count", "size) / count"], "adaptive_avg_pool2d fewer", SOFTWARE),
+    change("avg_pool", ["(i + 1u) * size + count - 1u", "(i + 1u) * size"], "adaptive_avg_pool2d fewer", SOFTWARE),
     change("avg_pool", ["params.padding_counts == 1u", "true"], "avg_pool2d without padding", SOFTWARE),
     change("avg_pool_backward", ["(down * across)", "down"], "avg_pool2d overlapping", SOFTWARE),
-    change("avg_pool_backward", ["count + size - 1u) / size", "count) / size"], "adaptive_avg_pool2d more", SOFTWARE),
+    change("avg_pool_backward", ["(i + 1u) * count + size - 1u", "(i + 1u) * count"], "adaptive_avg_pool2d more", SOFTWARE),
     change("widen_f16", ["select(two.x, two.y", "select(two.x, two.x"], "exp f16", SOFTWARE),
 ];
 

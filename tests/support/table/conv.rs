@@ -150,6 +150,9 @@ pub fn rows() -> Vec<Row> {
         // Many images: the weight's gradient is summed in parts.
         forward("deep", one.padding(1), &[([37, 2, 6, 5], [5, 2, 3, 3], true)])
             .backward(&[LANES, "matmul_sum"], &[TILES, "matmul_sum"]),
+        // Windows beyond what one thread of a software adapter may loop over: the rows of an image in parts too.
+        forward("large", one, &[([1, 1, 190, 190], [5, 1, 2, 2], false)])
+            .backward(&[LANES, "matmul_sum"], &[TILES]),
         // Whole tiles of rows on GPUs.
         forward(
             "whole",

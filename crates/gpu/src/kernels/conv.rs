@@ -1,7 +1,7 @@
 //! Convolutions as products whose right operand is read through windows: one description for all three
 //! directions, and two kernels that take it.
 
-use super::{grid, list, walk, word};
+use super::{grid, small, walk, word};
 use crate::{
     Caps,
     launch::{Launch, Operand, Program, Slot},
@@ -258,6 +258,7 @@ impl Product {
                 ("lanes", lanes),
                 ("shuffle", shuffle.into()),
                 ("packed", packed.into()),
+                ("small", small(&[columns])),
             ];
             return Built {
                 kernel: kernel("conv_lanes", &values),
@@ -340,11 +341,16 @@ impl Product {
             let count = shape.numel();
             let to = Slot::Scratch(program.scratch.len());
             program.scratch.push(count * fours * 16);
-            let kernel = Kernel { name: "conv_pack", parts: vec!["index"], ..Kernel::default() };
+            let kernel = Kernel {
+                name: "conv_pack",
+                parts: vec!["over"],
+                values: vec![("SMALL", small(&[count]))],
+                ..Kernel::default()
+            };
             let launch = walk(kernel, count, fours + 4, (count * fours * 4) as u64, caps)
                 .params([count, offset, self.inner[0], stride].map(word))
-                .params(list(&shape, 1))
-                .params(list(&strides, 0))
+                .params(shape.iter().map(|&size| word(size)))
+                .params(strides.map(word))
                 .read(1, self.from[i])
                 .write(2, to);
             program.launches.push(launch);
@@ -446,7 +452,9 @@ impl Product {
 }
 
 fn kernel(name: &'static str, values: &[(&'static str, u32)]) -> Kernel {
-    Kernel { name, parts: vec!["conv_params"], values: values.to_vec(), ..Kernel::default() }
+    let lanes = (name == "conv_lanes").then_some("over");
+    let parts = ["conv_params"].into_iter().chain(lanes).collect();
+    Kernel { name, parts, values: values.to_vec(), ..Kernel::default() }
 }
 
 /// The sum of all parts' results, always in the same order.
