@@ -1,7 +1,7 @@
 //! Maxima and means of windows over height and width.
 
 use super::{
-    number::{Float, for_float},
+    number::{Float, Number, for_float},
     operand::{Dst, In, Out, Src},
     parallel,
 };
@@ -121,7 +121,7 @@ pub(super) fn max_backward(
         for ((dx, dy), index) in planes.zip(dy.chunks(windows.max(1))).zip(index.chunks(windows.max(1))) {
             for (&dy, &at) in dy.iter().zip(index) {
                 if let Some(dx) = dx.get_mut(at as usize) {
-                    *dx = *dx + dy;
+                    *dx += dy;
                 }
             }
         }
@@ -142,7 +142,7 @@ pub(super) fn average(op: &AvgPool, x: &In<'_>, y: &mut Out<'_>) -> Result<()> {
                 let mut sum = 0.0;
                 for iy in rows {
                     for ix in columns.clone() {
-                        sum += f64::from(x.data[start + iy * down + ix * across]);
+                        sum += Number::to_f64(x.data[start + iy * down + ix * across]);
                     }
                 }
                 *y = (sum / (a * b) as f64) as T;

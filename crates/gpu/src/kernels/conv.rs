@@ -76,11 +76,10 @@ fn in_reach(
     x: &Layout,
     kernel: [usize; 2],
 ) -> Result<()> {
-    for axis in 0..2 {
-        let reach = window_reach(options, kernel[axis], axis);
+    for (axis, taps) in kernel.into_iter().enumerate() {
+        let reach = taps.saturating_mul(options.dilation[axis]);
         let size = x.shape[axis + 2].saturating_add(options.padding[axis].saturating_mul(2));
-        let numbers = [size, reach, options.stride[axis], options.dilation[axis]];
-        if numbers.iter().any(|&n| n > MOST) {
+        if [size, reach, options.stride[axis]].iter().any(|&n| n > MOST) {
             return Err(Error::size(
                 op,
                 format!(
@@ -91,10 +90,6 @@ fn in_reach(
         }
     }
     Ok(())
-}
-
-fn window_reach(options: &Conv2dOptions, kernel: usize, axis: usize) -> usize {
-    kernel.saturating_mul(options.dilation[axis])
 }
 
 /// y [n, c_out, oh, ow] from x and the weight.
@@ -268,7 +263,7 @@ impl Product {
         }
         let (bm, bn) = match self.rows {
             ..=16 => (16, 64),
-            ..=32 => (32, 64),
+            17..=32 => (32, 64),
             _ => (64, 64),
         };
         let values = [("bm", bm), ("bn", bn), ("bk", 16), ("tm", 4)];
