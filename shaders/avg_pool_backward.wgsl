@@ -16,12 +16,16 @@ fn main(
 ) {
   let turn = walk(params.count, group.x, groups.x, lane);
   let area = params.size_1 * params.size_2;
+  let size_2 = params.size_2;
   let x_1 = params.x_1;
   let x_2 = params.x_2;
   for (var i = turn.first; i < turn.end; i += turn.step) {
-    let start = plane_at(i / area);
-    let rows = shown_1(i % area / params.size_2);
-    let columns = shown_2(i % params.size_2);
+    let plane = i / area;
+    let place = i - plane * area;
+    let start = plane_at(plane);
+    let row_here = over(place, size_2);
+    let rows = shown_1(row_here);
+    let columns = shown_2(place - row_here * size_2);
     var sum = 0.0;
     for (var row = rows.first; row < rows.end; row++) {
       let down = f32(counted(span_1(row), params.kernel_1));

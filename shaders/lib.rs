@@ -40,6 +40,7 @@ const KERNELS: &[(&str, &str)] = files!(
     "avg_pool" "avg_pool_backward" "max_pool" "max_pool_backward"
     "batch_norm" "batch_norm_backward" "batch_norm_groups" "batch_norm_join" "batch_norm_lanes"
     "dropout" "random_take" "norm_lanes" "norm_groups" "norm_backward_lanes" "norm_backward_groups" "norm_columns"
+    "avg_pool" "avg_pool_backward" "conv_pack" "max_pool" "max_pool_backward"
 );
 
 /// Kernels that must be unrolled, or whose bindings vary, and are therefore templates.
@@ -117,6 +118,7 @@ const PARTS: &[(&str, &str)] = &[
     ("tanh", include_str!("lib/tanh.wgsl")),
     ("unguarded", include_str!("lib/unguarded.wgsl")),
     ("conv_params", include_str!("lib/conv_params.wgsl")),
+    ("over", include_str!("lib/over.wgsl")),
     ("pool_windows", include_str!("lib/pool_windows.wgsl")),
     ("walk", include_str!("lib/walk.wgsl")),
     ("watch", include_str!("lib/watch.wgsl")),
@@ -216,17 +218,18 @@ pub fn defaults() -> Vec<(&'static str, Kernel)> {
         ("packed", 1),
     ];
     let cooperative = gpu("matmul_cooperative", &[&cooperative[..], &fours].concat(), &rows);
-    let conv = |name, values: &[(&'static str, u32)]| Kernel {
+    let conv = |name, parts: &[&'static str], values: &[(&'static str, u32)]| Kernel {
         name,
-        parts: vec!["conv_params"],
+        parts: parts.to_vec(),
         values: values.to_vec(),
         ..Kernel::default()
     };
-    let conv_lanes = [("rows", 8), ("cols4", 2), ("lanes", 8), ("shuffle", 1)];
+    let conv_lanes =
+        [("rows", 8), ("cols4", 1), ("lanes", 8), ("shuffle", 1), ("packed", 1), ("small", 1)];
     let conv_tiles = [("bm", 64), ("bn", 64), ("bk", 16), ("tm", 4)];
     vec![
-        ("conv_lanes", conv("conv_lanes", &conv_lanes)),
-        ("conv_tiles", conv("conv_tiles", &conv_tiles)),
+        ("conv_lanes", conv("conv_lanes", &["conv_params", "over"], &conv_lanes)),
+        ("conv_tiles", conv("conv_tiles", &["conv_params"], &conv_tiles)),
         ("matmul_lanes", lanes(1)),
         ("matmul_lanes_without_subgroups", lanes(0)),
         ("matmul_registers_64", registers(64, 64, 16, 8, 8)),

@@ -17,13 +17,17 @@ fn main(
 ) {
   let turn = walk(params.count, group.x, groups.x, lane);
   let area = params.out_1 * params.out_2;
+  let out_2 = params.out_2;
   let x_1 = params.x_1;
   let x_2 = params.x_2;
   let width = params.size_2;
   for (var i = turn.first; i < turn.end; i += turn.step) {
-    let start = plane_at(i / area);
-    let rows = span_1(i % area / params.out_2);
-    let columns = span_2(i % params.out_2);
+    let plane = i / area;
+    let window = i - plane * area;
+    let down = over(window, out_2);
+    let start = plane_at(plane);
+    let rows = span_1(down);
+    let columns = span_2(window - down * out_2);
     var best = x[start + rows.first * x_1 + columns.first * x_2];
     var place = rows.first * width + columns.first;
     for (var row = rows.first; row < rows.end; row++) {

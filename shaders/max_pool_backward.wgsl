@@ -19,14 +19,17 @@ fn main(
   let area = params.size_1 * params.size_2;
   let windows = params.out_1 * params.out_2;
   let out_2 = params.out_2;
+  let size_2 = params.size_2;
   let x_1 = params.x_1;
   let x_2 = params.x_2;
   for (var i = turn.first; i < turn.end; i += turn.step) {
-    let place = i % area;
-    let start = plane_at(i / area);
-    let chosen = params.index_offset + i / area * windows;
-    let rows = shown_1(place / params.size_2);
-    let columns = shown_2(place % params.size_2);
+    let plane = i / area;
+    let place = i - plane * area;
+    let start = plane_at(plane);
+    let chosen = params.index_offset + plane * windows;
+    let row_here = over(place, size_2);
+    let rows = shown_1(row_here);
+    let columns = shown_2(place - row_here * size_2);
     var sum = 0.0;
     for (var row = rows.first; row < rows.end; row++) {
       for (var column = columns.first; column < columns.end; column++) {

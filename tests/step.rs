@@ -675,7 +675,10 @@ const FACTS: &[Fact] = &[
             near("optimizer_steps", recorded, &eager);
         }
         if let Some(gpu) = Gpu::of(d) {
-            assert_eq!(dispatches, if gpu.caps().software { 0 } else { 0 });
+            let (software, eight) = (gpu.caps().software, gpu.caps().subgroups == Some((8, 8)));
+            // The loss takes a second launch without subgroups of 8; software adapters pack operands.
+            let want = if !software { 24 } else { 30 + usize::from(!eight) };
+            assert_eq!(dispatches, want);
         }
     }),
     ("half_precision_inputs_at_odd_places", |d| {

@@ -1,5 +1,5 @@
 // pool_windows: what the poolings are told, and which elements belong to which window. Windows go down (1) and across (2)
-// an image of size_1 x size_2; there are out_1 x out_2 of them.
+// an image of size_1 x size_2; there are out_1 x out_2 of them, where ADAPTIVE is 1 as even as they go.
 
 struct Params {
   count: u32, channels: u32, size_1: u32, size_2: u32,   // count: elements written
@@ -7,7 +7,7 @@ struct Params {
   stride_1: u32, stride_2: u32, pad_1: u32, pad_2: u32,
   x_offset: u32, x_n: u32, x_c: u32, x_1: u32,           // what is read, at any strides
   x_2: u32, y_offset: u32, index_offset: u32, with_index: u32,
-  adaptive: u32, padding_counts: u32, unused_0: u32, unused_1: u32,
+  padding_counts: u32, unused_0: u32, unused_1: u32, unused_2: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 
@@ -19,20 +19,20 @@ fn unpadded(at: u32, pad: u32, size: u32) -> u32 {
 
 // The elements of window i.
 fn span_of(i: u32, kernel: u32, stride: u32, pad: u32, size: u32, count: u32) -> Span {
-  if (params.adaptive == 1u) {
-    return Span(i * size / count, ((i + 1u) * size + count - 1u) / count);
+  if (ADAPTIVE == 1u) {
+    return Span(over(i * size, count), over((i + 1u) * size + count - 1u, count));
   }
   return Span(unpadded(i * stride, pad, size), unpadded(i * stride + kernel, pad, size));
 }
 
 // The windows that show element i.
 fn shown_by(i: u32, kernel: u32, stride: u32, pad: u32, size: u32, count: u32) -> Span {
-  if (params.adaptive == 1u) {
-    return Span(i * count / size, ((i + 1u) * count + size - 1u) / size);
+  if (ADAPTIVE == 1u) {
+    return Span(over(i * count, size), over((i + 1u) * count + size - 1u, size));
   }
   let at = i + pad;
-  let first = select(0u, (max(at, kernel) - kernel) / stride + 1u, at >= kernel);
-  return Span(first, min(at / stride + 1u, count));
+  let first = select(0u, over(max(at, kernel) - kernel, stride) + 1u, at >= kernel);
+  return Span(first, min(over(at, stride) + 1u, count));
 }
 
 // What a mean divides by along one axis.
@@ -58,5 +58,6 @@ fn shown_2(i: u32) -> Span {
 
 // Where plane number i of what is read begins.
 fn plane_at(i: u32) -> u32 {
-  return params.x_offset + i / params.channels * params.x_n + i % params.channels * params.x_c;
+  let image = over(i, params.channels);
+  return params.x_offset + image * params.x_n + (i - image * params.channels) * params.x_c;
 }

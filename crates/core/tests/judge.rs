@@ -10,6 +10,13 @@ use support::*;
 use wgrad_core::{
     AttentionOptions, DType, Device, ErrorKind, FlatParameters, Layout, MAX_RANK, Meta, Op, Role,
     Shape, Tensor, View, no_grad,
+    Conv2dOptions, Pool2dOptions,
+    ops::{
+        conv::{Conv, ConvInput, ConvWeight},
+        pool::{Averages, AvgPool, AvgPoolBackward, MaxPool, MaxPoolBackward},
+    },
+};
+use wgrad_core::{
     ops::{
         arg_reduce::ArgReduce,
         assign::Assign,
@@ -847,6 +854,7 @@ fn rows() -> Vec<Row> {
     const TWO: &[&[usize]] = &[&[4, 3], &[3]];
     const TURNED: &[&[usize]] = &[&[1, 3], &[4, 1]];
     const DENSE: &[&[usize]] = &[&[4, 5], &[3, 5], &[3]];
+    const IMAGES: &[&[usize]] = &[&[2, 2, 5, 4], &[3, 2, 3, 2], &[3]];
     const ANY: (f64, f64) = (-2.0, 2.0);
     const POSITIVE: (f64, f64) = (0.2, 2.0);
     vec![
@@ -935,6 +943,20 @@ fn rows() -> Vec<Row> {
         Row("reshape", ONE, ANY, |x| x[0].t()?.reshape([2, 6])),
         Row("broadcast", &[&[4, 1]], ANY, |x| x[0].broadcast_to([2, 4, 3])),
         Row("contiguous", ONE, ANY, |x| x[0].t()?.contiguous()),
+        Row("conv2d", IMAGES, ANY, |x| {
+            let options = Conv2dOptions::new().stride([2, 1]).padding(1).dilation([1, 2]);
+            x[0].conv2d(&x[1], Some(&x[2]), &options)
+        }),
+        Row("conv_transpose2d", &[&[2, 2, 5, 4], &[2, 3, 3, 2]], ANY, |x| {
+            x[0].conv_transpose2d(&x[1], None, &Conv2dOptions::new().stride(2), [0, 1])
+        }),
+        Row("max_pool2d", &[&[2, 2, 5, 4]], ANY, |x| {
+            x[0].max_pool2d(&Pool2dOptions::new(3).stride(2).padding(1))
+        }),
+        Row("avg_pool2d", &[&[2, 2, 5, 4]], ANY, |x| {
+            x[0].avg_pool2d(&Pool2dOptions::new(3).stride(2).padding(1).count_include_pad(false))
+        }),
+        Row("adaptive_avg_pool2d", &[&[2, 2, 5, 4]], ANY, |x| x[0].adaptive_avg_pool2d([2, 3])),
     ]
 }
 
@@ -1040,6 +1062,7 @@ fn outputs_go_where_the_view_says_and_nowhere_else() {
     let dense = Linear { bias: true, activation: Some(FusedActivation::Relu) };
     let normal = Distribution::Normal { mean: 0.0, std: 1.0 };
     let state = meta(DType::U32, &[4]);
+    let (options, windows) = (Conv2dOptions::new().padding(1).groups(2), Pool2dOptions::new(2));
     let rows: Vec<(Op, Vec<Meta>)> = vec![
         (Unary::Exp.into(), vec![f(&[4, 3])]),
         (UnaryBackward(Unary::Silu).into(), vec![f(&[4, 3]), f(&[4, 3])]),
@@ -1072,6 +1095,22 @@ fn outputs_go_where_the_view_says_and_nowhere_else() {
         (Arange { start: 1.0, step: 2.0, count: 7, dtype: DType::I32 }.into(), vec![]),
         (OneHot { classes: 3 }.into(), vec![i(&[4])]),
         (Random { shape, distribution: normal }.into(), vec![state]),
+        (Conv { options, bias: true }.into(), vec![f(&[2, 2, 5, 4]), f(&[4, 1, 3, 2]), f(&[4])]),
+        (
+            ConvInput { options, size: [5, 4], bias: false }.into(),
+            vec![f(&[2, 4, 5, 5]), f(&[4, 1, 3, 2])],
+        ),
+        (ConvWeight { options, kernel: [3, 2] }.into(), vec![f(&[2, 2, 5, 4]), f(&[2, 4, 5, 5])]),
+        (MaxPool { options: windows, index: true }.into(), vec![f(&[2, 2, 5, 4])]),
+        (
+            MaxPoolBackward { options: windows, size: [5, 4] }.into(),
+            vec![f(&[2, 2, 2, 2]), meta(DType::U32, &[2, 2, 2, 2])],
+        ),
+        (AvgPool(Averages::Adaptive([2, 3])).into(), vec![f(&[2, 2, 5, 4])]),
+        (
+            AvgPoolBackward { averages: Averages::Sliding(windows), size: [5, 4] }.into(),
+            vec![f(&[2, 2, 2, 2])],
+        ),
     ];
     let backend = device.backend();
     let load = |meta: Meta, strided: bool, data: &[u8]| -> View {
@@ -1114,7 +1153,10 @@ fn outputs_go_where_the_view_says_and_nowhere_else() {
                         let bits = x.to_vec::<bool>().unwrap().into_iter().map(u32::from);
                         bytemuck::cast_slice(&bits.collect::<Vec<u32>>()).to_vec()
                     }
-                    _ => bytemuck::cast_slice(&[1u32, 2, 3, 4]).to_vec(),
+                    _ => {
+                        let count = meta.shape.numel() as u32;
+                        bytemuck::cast_slice(&(1..=count).collect::<Vec<u32>>()).to_vec()
+                    }
                 }
             })
             .collect();

@@ -9,6 +9,7 @@ use wgrad_core::{Conv2dOptions, Pair};
 
 const LANES: &str = "conv_lanes";
 const TILES: &str = "conv_tiles";
+const PACK: &str = "conv_pack";
 
 /// Sizes of a case: x, weight, and whether there is a bias.
 type Sizes = ([usize; 4], [usize; 4], bool);
@@ -40,12 +41,19 @@ fn on_gpu(rows: impl Iterator<Item = usize>) -> Vec<&'static str> {
     kernels
 }
 
+/// What software adapters run: operands are packed where a group has more than 4 rows and 4 or more to sum over.
+fn on_software(mut sizes: impl Iterator<Item = [usize; 2]>) -> Vec<&'static str> {
+    let packs = sizes.any(|[rows, inner]| rows > 4 && inner >= 4);
+    [LANES].into_iter().chain(packs.then_some(PACK)).collect()
+}
+
 fn forward(name: &str, options: Conv2dOptions, sizes: &[Sizes]) -> Row {
     let groups = options.groups;
-    let gpu = on_gpu(sizes.iter().filter(|(x, ..)| x[0] > 0).map(|(_, w, _)| w[0] / groups));
+    let ran = || sizes.iter().filter(|(x, ..)| x[0] > 0).map(|(_, w, _)| [w[0] / groups, w[1]]);
+    let (gpu, software) = (on_gpu(ran().map(|[rows, _]| rows)), on_software(ran()));
     row(format!("conv2d {name}"), "conv", move |x| x[0].conv2d(&x[1], x.get(2), &options))
         .cases(sizes.iter().map(|s| plain(s, s.1[0], s.1[1] * s.1[2] * s.1[3])))
-        .kernels(&[LANES])
+        .kernels(&software)
         .hardware(&gpu)
         .backward(&[LANES], &gpu[..1])
 }
@@ -54,11 +62,12 @@ fn transposed(name: &str, options: Conv2dOptions, extra: impl Into<Pair>, sizes:
     let Pair(extra) = extra.into();
     let groups = options.groups;
     let gpu = on_gpu(sizes.iter().map(|(_, w, _)| w[1]));
+    let software = on_software(sizes.iter().map(|(_, w, _)| [w[1], w[0] / groups]));
     row(format!("conv_transpose2d {name}"), "conv", move |x| {
         x[0].conv_transpose2d(&x[1], x.get(2), &options, extra)
     })
     .cases(sizes.iter().map(|s| plain(s, s.1[1] * groups, s.1[0] / groups * s.1[2] * s.1[3])))
-    .kernels(&[LANES])
+    .kernels(&software)
     .hardware(&gpu)
     .backward(&[LANES], &[])
 }
@@ -133,9 +142,17 @@ pub fn rows() -> Vec<Row> {
             .kernels(&[LANES])
             .hardware(&[TILES])
             .backward(&[LANES], &[TILES]),
+        row("conv2d views packed", "conv", move |x| x[0].conv2d(&x[1], None, &one.padding(1)))
+            .cases(views([2, 6, 5, 6], [7, 6, 3, 3]))
+            .kernels(&[LANES, PACK])
+            .hardware(&[TILES])
+            .backward(&[LANES, PACK], &[TILES]),
         // Many images: the weight's gradient is summed in parts.
         forward("deep", one.padding(1), &[([37, 2, 6, 5], [5, 2, 3, 3], true)])
             .backward(&[LANES, "matmul_sum"], &[TILES, "matmul_sum"]),
+        // Windows beyond what one thread of a software adapter may loop over: the rows of an image in parts too.
+        forward("large", one, &[([1, 1, 190, 190], [5, 1, 2, 2], false)])
+            .backward(&[LANES, "matmul_sum"], &[TILES]),
         // Whole tiles of rows on GPUs.
         forward(
             "whole",
@@ -160,7 +177,7 @@ pub fn rows() -> Vec<Row> {
             "strided",
             one.stride([2, 3]).padding([1, 0]),
             [1, 2],
-            &[([2, 3, 4, 3], [3, 6, 3, 3], true), ([1, 2, 3, 5], [2, 3, 2, 1], false)],
+            &[([2, 3, 4, 3], [3, 6, 3, 3], true), ([1, 5, 3, 5], [5, 7, 2, 1], false)],
         ),
         transposed(
             "strided dilated",
@@ -180,7 +197,7 @@ pub fn rows() -> Vec<Row> {
                 sequence([1, 1, 7], [2, 1, 4], false),
                 sequence([3, 4, 65], [6, 4, 5], true),
             ])
-            .kernels(&[LANES])
+            .kernels(&[LANES, PACK])
             .hardware(&[LANES, TILES])
             .backward(&[LANES], &[LANES]),
         row("conv2d f16", "conv", move |x| x[0].conv2d(&x[1], x.get(2), &one.padding(1)))

@@ -1,7 +1,7 @@
 //! Maxima and means of windows over height and width.
 
 use super::{
-    number::{Float, for_float},
+    number::{Float, Number, for_float},
     operand::{Dst, In, Out, Src},
     parallel,
 };
@@ -40,15 +40,23 @@ fn averaged(
     }
 }
 
-/// Calls `work(plane of x: first element, plane of y)` for each image and channel, y being contiguous.
-fn planes<T: Send>(x: &Layout, y: &mut [T], area: usize, work: impl Fn(usize, &mut [T]) + Sync) {
+/// Calls `work(first element of x's plane, plane of y, what lies beside it)` for each image and channel, y being
+/// contiguous.
+fn planes<T: Send, B: Send>(
+    x: &Layout,
+    y: &mut [T],
+    area: usize,
+    mut beside: impl FnMut() -> B,
+    work: impl Fn(usize, &mut [T], B) + Sync,
+) {
     let channels = x.shape[1];
     let size = x.shape[2] * x.shape[3] + area;
-    let tasks: Vec<_> = y.chunks_exact_mut(area.max(1)).enumerate().collect();
+    let parts = y.chunks_exact_mut(area.max(1)).enumerate();
+    let tasks: Vec<_> = parts.map(|(i, y)| (i, y, beside())).collect();
     let threads = parallel::threads(size.saturating_mul(tasks.len()));
-    parallel::run(threads, tasks, |(i, y)| {
+    parallel::run(threads, tasks, |(i, y, beside)| {
         let (n, c) = (i / channels, i % channels);
-        work(x.offset + n * x.strides[0] + c * x.strides[1], y);
+        work(x.offset + n * x.strides[0] + c * x.strides[1], y, beside);
     });
 }
 
@@ -58,27 +66,25 @@ pub(super) fn max(
     y: &mut Out<'_>,
     index: Option<&mut Out<'_>>,
 ) -> Result<()> {
-    let mut unused = Vec::new();
-    let count = y.layout.numel();
     let mut index = index.map(|index| index.of::<u32>());
-    let index = match &mut index {
-        Some(index) => index.elements_mut(),
-        None => {
-            unused.resize(count, 0);
-            &mut unused[..]
-        }
-    };
+    let index = index.as_mut().map(Dst::elements_mut);
     for_float!(x.dtype, "max_pool2d", T => max_of::<T>(&op.options, x.of(), y.of(), index));
     Ok(())
 }
 
-fn max_of<T: Float>(options: &Pool2dOptions, x: Src<'_, T>, mut y: Dst<'_, T>, index: &mut [u32]) {
+fn max_of<T: Float>(
+    options: &Pool2dOptions,
+    x: Src<'_, T>,
+    mut y: Dst<'_, T>,
+    index: Option<&mut [u32]>,
+) {
     let [h, w] = [x.layout.shape[2], x.layout.shape[3]];
     let [oh, ow] = [y.layout.shape[2], y.layout.shape[3]];
     let [down, across] = [x.layout.strides[2], x.layout.strides[3]];
-    let mut both: Vec<(T, u32)> = vec![(T::ZERO, 0); y.layout.numel()];
-    planes(&x.layout, &mut both, oh * ow, |start, plane| {
-        for (i, best) in plane.iter_mut().enumerate() {
+    let mut index = index.map(|index| index.chunks_exact_mut((oh * ow).max(1)));
+    let beside = || index.as_mut().and_then(Iterator::next);
+    planes(&x.layout, y.elements_mut(), oh * ow, beside, |start, plane, mut index| {
+        for (i, y) in plane.iter_mut().enumerate() {
             let (rows, columns) = (window(options, 0, i / ow, h), window(options, 1, i % ow, w));
             let mut found: Option<(T, usize)> = None;
             for iy in rows {
@@ -90,14 +96,13 @@ fn max_of<T: Float>(options: &Pool2dOptions, x: Src<'_, T>, mut y: Dst<'_, T>, i
                     }
                 }
             }
-            if let Some((value, place)) = found {
-                *best = (value, place as u32);
+            let Some((value, place)) = found else { continue };
+            *y = value;
+            if let Some(index) = index.as_mut().and_then(|index| index.get_mut(i)) {
+                *index = place as u32; // a plane has fewer places than u32 counts
             }
         }
     });
-    for ((y, index), (value, place)) in y.elements_mut().iter_mut().zip(index).zip(both) {
-        (*y, *index) = (value, place);
-    }
 }
 
 pub(super) fn max_backward(
@@ -116,7 +121,7 @@ pub(super) fn max_backward(
         for ((dx, dy), index) in planes.zip(dy.chunks(windows.max(1))).zip(index.chunks(windows.max(1))) {
             for (&dy, &at) in dy.iter().zip(index) {
                 if let Some(dx) = dx.get_mut(at as usize) {
-                    *dx = *dx + dy;
+                    *dx += dy;
                 }
             }
         }
@@ -130,14 +135,14 @@ pub(super) fn average(op: &AvgPool, x: &In<'_>, y: &mut Out<'_>) -> Result<()> {
         let [h, w] = [x.layout.shape[2], x.layout.shape[3]];
         let [oh, ow] = [y.layout.shape[2], y.layout.shape[3]];
         let [down, across] = [x.layout.strides[2], x.layout.strides[3]];
-        planes(&x.layout, y.elements_mut(), oh * ow, |start, plane| {
+        planes(&x.layout, y.elements_mut(), oh * ow, || (), |start, plane, ()| {
             for (i, y) in plane.iter_mut().enumerate() {
                 let (rows, a) = averaged(&op.0, 0, i / ow, h, oh);
                 let (columns, b) = averaged(&op.0, 1, i % ow, w, ow);
                 let mut sum = 0.0;
                 for iy in rows {
                     for ix in columns.clone() {
-                        sum += f64::from(x.data[start + iy * down + ix * across]);
+                        sum += Number::to_f64(x.data[start + iy * down + ix * across]);
                     }
                 }
                 *y = (sum / (a * b) as f64) as T;
@@ -152,7 +157,7 @@ pub(super) fn average_backward(op: &AvgPoolBackward, dy: &In<'_>, dx: &mut Out<'
         let (dy, mut dx) = (dy.of::<T>(), dx.of::<T>());
         let ([h, w], [oh, ow]) = (op.size, [dy.layout.shape[2], dy.layout.shape[3]]);
         let [down, across] = [dy.layout.strides[2], dy.layout.strides[3]];
-        planes(&dy.layout, dx.elements_mut(), h * w, |start, plane| {
+        planes(&dy.layout, dx.elements_mut(), h * w, || (), |start, plane, ()| {
             plane.fill(0.0);
             for o in 0..oh * ow {
                 let (rows, a) = averaged(&op.averages, 0, o / ow, h, oh);

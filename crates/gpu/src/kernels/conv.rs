@@ -1,13 +1,13 @@
 //! Convolutions as products whose right operand is read through windows: one description for all three
 //! directions, and two kernels that take it.
 
-use super::{grid, word};
+use super::{grid, small, walk, word};
 use crate::{
     Caps,
     launch::{Launch, Operand, Program, Slot},
 };
 use wgrad_core::{
-    Error, Layout, Result,
+    Error, Layout, Result, Shape,
     ops::conv::{Conv, Conv2dOptions, ConvInput, ConvWeight},
 };
 use wgrad_shaders::Kernel;
@@ -35,7 +35,12 @@ struct Product {
     bias: Option<Layout>,
     /// Whether the inner index may be cut into parts.
     splits: bool,
+    /// Where both operands are, once they are packed.
+    from: [Slot; 2],
 }
+
+/// The weight is the second operand, and so is the cotangent beside an input.
+const OPERANDS: [Slot; 2] = [Slot::In(1), Slot::In(0)];
 
 /// What happens along one axis of the image.
 #[derive(Clone, Copy)]
@@ -71,11 +76,10 @@ fn in_reach(
     x: &Layout,
     kernel: [usize; 2],
 ) -> Result<()> {
-    for axis in 0..2 {
-        let reach = window_reach(options, kernel[axis], axis);
+    for (axis, taps) in kernel.into_iter().enumerate() {
+        let reach = taps.saturating_mul(options.dilation[axis]);
         let size = x.shape[axis + 2].saturating_add(options.padding[axis].saturating_mul(2));
-        let numbers = [size, reach, options.stride[axis], options.dilation[axis]];
-        if numbers.iter().any(|&n| n > MOST) {
+        if [size, reach, options.stride[axis]].iter().any(|&n| n > MOST) {
             return Err(Error::size(
                 op,
                 format!(
@@ -86,10 +90,6 @@ fn in_reach(
         }
     }
     Ok(())
-}
-
-fn window_reach(options: &Conv2dOptions, kernel: usize, axis: usize) -> usize {
-    kernel.saturating_mul(options.dilation[axis])
 }
 
 /// y [n, c_out, oh, ow] from x and the weight.
@@ -126,6 +126,7 @@ pub(super) fn forward(
         y_strides: [s[1], s[0], rows * s[1], s[2], s[3]],
         bias: ins.get(2).map(|b| b.layout),
         splits: false,
+        from: OPERANDS,
     }
     .lower(caps)
 }
@@ -172,6 +173,7 @@ pub(super) fn for_input(
         y_strides: [s[1], s[0], rows * s[1], s[2], s[3]],
         bias: ins.get(2).map(|b| b.layout),
         splits: false,
+        from: OPERANDS,
     }
     .lower(caps)
 }
@@ -215,6 +217,7 @@ pub(super) fn for_weight(
         y_strides: [s[0], s[1], rows * s[0], s[2], s[3]],
         bias: None,
         splits: true,
+        from: OPERANDS,
     }
     .lower(caps)
 }
@@ -230,7 +233,7 @@ struct Built {
 impl Product {
     /// The table: which kernel. Lanes along the columns on software adapters, and where a group has too few rows
     /// to fill a tile; else tiles, as high as there are rows for.
-    fn build(&self, caps: &Caps) -> Built {
+    fn build(&self, packed: bool, caps: &Caps) -> Built {
         let columns: usize = self.columns.iter().product();
         if caps.software || self.rows <= 4 {
             let shuffle = caps.software && caps.subgroups == Some((8, 8)) && self.rows > 4;
@@ -244,8 +247,14 @@ impl Product {
             let lanes = if caps.software { 8 } else { 64 };
             // Few texts: each is compiled at its first use.
             let cols4 = if caps.software && columns > 32 { 2 } else { 1 };
-            let values =
-                [("rows", rows), ("cols4", cols4), ("lanes", lanes), ("shuffle", shuffle.into())];
+            let values = [
+                ("rows", rows),
+                ("cols4", cols4),
+                ("lanes", lanes),
+                ("shuffle", shuffle.into()),
+                ("packed", packed.into()),
+                ("small", small(&[columns])),
+            ];
             return Built {
                 kernel: kernel("conv_lanes", &values),
                 block: [rows as usize, (lanes * 4 * cols4) as usize],
@@ -254,7 +263,7 @@ impl Product {
         }
         let (bm, bn) = match self.rows {
             ..=16 => (16, 64),
-            ..=32 => (32, 64),
+            17..=32 => (32, 64),
             _ => (64, 64),
         };
         let values = [("bm", bm), ("bn", bn), ("bk", 16), ("tm", 4)];
@@ -265,31 +274,88 @@ impl Product {
         }
     }
 
-    fn lower(&self, caps: &Caps) -> Result<Program> {
+    fn lower(mut self, caps: &Caps) -> Result<Program> {
         if !self.y.is_contiguous() {
             return Err(Error::internal(self.op, "the result is not contiguous"));
         }
-        let built = self.build(caps);
+        let mut program = Program::default();
+        let packed = self.packs(caps);
+        if packed {
+            self.pack(&mut program, caps);
+        }
+        let built = self.build(packed, caps);
         let classes = self.axes[0].div * self.axes[1].div;
         let blocks = self.rows.div_ceil(built.block[0])
             * self.columns.iter().product::<usize>().div_ceil(built.block[1])
             * classes
             * self.groups;
-        let [parts_0, parts_1] = self.parts(blocks, caps);
-        if parts_0 * parts_1 == 1 {
-            let launches = vec![self.launch(&built, [1, 1], Slot::Out(0), caps)?];
-            return Ok(Program { launches, scratch: Vec::new() });
+        let parts = self.parts(blocks, caps);
+        let together = parts[0] * parts[1];
+        if together == 1 {
+            program.launches.push(self.launch(&built, parts, Slot::Out(0), caps)?);
+            return Ok(program);
         }
-        let count = self.y.numel();
-        let parts = parts_0 * parts_1;
-        let between = Slot::Scratch(0);
-        Ok(Program {
-            launches: vec![
-                self.launch(&built, [parts_0, parts_1], between, caps)?,
-                sum(count, parts, self.y.offset, between, caps),
-            ],
-            scratch: vec![count * parts * 4],
-        })
+        let (count, between) = (self.y.numel(), Slot::Scratch(program.scratch.len()));
+        program.scratch.push(count * together * 4);
+        program.launches.push(self.launch(&built, parts, between, caps)?);
+        program.launches.push(sum(count, together, self.y.offset, between, caps));
+        Ok(program)
+    }
+
+    /// Sizes of the operands when their inner index lies together: vec4 of the left, and of the right.
+    fn packed_sizes(&self) -> [[usize; 5]; 2] {
+        let fours = self.inner[0].div_ceil(4);
+        let [_, k1, k2] = self.inner;
+        [
+            [self.groups, self.rows, k1, k2, fours],
+            [self.groups, self.columns[0], self.axes[0].size, self.axes[1].size, fours],
+        ]
+    }
+
+    /// Whether both operands are packed first: on software adapters, where there is something to lay together and
+    /// each element is used often enough, and if the copies fit one binding.
+    fn packs(&self, caps: &Caps) -> bool {
+        let fits = |sizes: &[usize; 5]| {
+            let count = sizes.iter().try_fold(1usize, |all, &size| all.checked_mul(size));
+            count.is_some_and(|count| count as u64 <= caps.max_binding / 16)
+        };
+        caps.software && self.rows > 4 && self.inner[0] >= 4 && self.packed_sizes().iter().all(fits)
+    }
+
+    /// Copies both operands, inner index together, and takes the copies in their place.
+    fn pack(&mut self, program: &mut Program, caps: &Caps) {
+        let [a_row, a_group, a_k0, a_k1, a_k2] = self.a_strides;
+        let [b_c0, b_group, b_k0, b_1, b_2] = self.b_strides;
+        let of_a = (self.a.offset, [a_group, a_row, a_k1, a_k2], a_k0);
+        let of_b = (self.b.offset, [b_group, b_c0, b_1, b_2], b_k0);
+        for (i, ((offset, strides, stride), sizes)) in
+            [of_a, of_b].into_iter().zip(self.packed_sizes()).enumerate()
+        {
+            let [.., fours] = sizes;
+            let shape = Shape::from_checked(&sizes[..4]);
+            let count = shape.numel();
+            let to = Slot::Scratch(program.scratch.len());
+            program.scratch.push(count * fours * 16);
+            let kernel = Kernel {
+                name: "conv_pack",
+                parts: vec!["over"],
+                values: vec![("SMALL", small(&[count]))],
+                ..Kernel::default()
+            };
+            let launch = walk(kernel, count, fours + 4, (count * fours * 4) as u64, caps)
+                .params([count, offset, self.inner[0], stride].map(word))
+                .params(shape.iter().map(|&size| word(size)))
+                .params(strides.map(word))
+                .read(1, self.from[i])
+                .write(2, to);
+            program.launches.push(launch);
+            self.from[i] = to;
+            let s = Shape::from_checked(&sizes).contiguous_strides();
+            let strides = [s[1], s[0], 1, s[2], s[3]];
+            if i == 0 { self.a_strides = strides } else { self.b_strides = strides }
+        }
+        (self.a.offset, self.b.offset) = (0, 0);
+        self.inner[0] = self.inner[0].div_ceil(4);
     }
 
     /// Parts of the inner index: along its first number, and where a thread would still loop too often along
@@ -348,8 +414,9 @@ impl Product {
             (inner / built.depth + 1) * (built.depth + 1) + one.step() + two.step()
         };
         let taps = (k0 * k1 * k2).div_ceil(one.step() * two.step());
-        let work =
-            (self.rows * columns * self.groups * one.div * two.div) as u64 * taps.max(1) as u64;
+        let work = (self.rows * columns * self.groups * one.div * two.div) as u64
+            * taps.max(1) as u64
+            * if self.from == OPERANDS { 1 } else { 4 };
         let signed = |x: i64| x as i32 as u32;
         let tap = |axis: Axis| signed(axis.step() as i64 * axis.dk / axis.div as i64);
         let [a_row, a_group, a_k0, a_k1, a_k2] = self.a_strides;
@@ -372,16 +439,17 @@ impl Product {
             .params([y_1, y_2, self.y.numel(), bias[0]].map(word))
             .params([bias[1], grid[0], blocks_rows, blocks_cols].map(word))
             .params([word(part_k1), word(parts[1]), tap(one), tap(two)])
-            // The weight is the second operand, and so is the cotangent beside an input.
-            .read(1, Slot::In(1))
-            .read(2, Slot::In(0))
+            .read(1, self.from[0])
+            .read(2, self.from[1])
             .read(3, if self.bias.is_some() { Slot::In(2) } else { Slot::Zeros })
             .write(4, to))
     }
 }
 
 fn kernel(name: &'static str, values: &[(&'static str, u32)]) -> Kernel {
-    Kernel { name, parts: vec!["conv_params"], values: values.to_vec(), ..Kernel::default() }
+    let lanes = (name == "conv_lanes").then_some("over");
+    let parts = ["conv_params"].into_iter().chain(lanes).collect();
+    Kernel { name, parts, values: values.to_vec(), ..Kernel::default() }
 }
 
 /// The sum of all parts' results, always in the same order.

@@ -225,6 +225,11 @@ pub(crate) fn grid_of_groups(count: usize, inner: usize, caps: &Caps) -> Grid {
     Grid { groups: [groups, 1], steps: count.div_ceil(groups as usize) as u64 * (inner as u64 + 1) }
 }
 
+/// 1 where no number is too large for `lib/over.wgsl` to divide it by way of floats.
+pub(crate) fn small(numbers: &[usize]) -> u32 {
+    u32::from(numbers.iter().all(|&n| n < 1 << 21))
+}
+
 /// The name of a type in WGSL.
 pub(crate) fn wgsl(dtype: DType) -> Result<&'static str> {
     match dtype {

@@ -1,6 +1,6 @@
 //! Pooling: one thread per element written, which walks its window, or backward the windows that show it.
 
-use super::{walk, word};
+use super::{small, walk, word};
 use crate::{
     Caps,
     launch::{Launch, Operand, Slot},
@@ -47,16 +47,22 @@ fn pooled(
         (true, true) => windows[axis].div_ceil(image[axis]) + 1,
     };
     let (inner, count) = (met(0).saturating_mul(met(1) + 1), y.numel());
-    let kernel = Kernel {
-        name,
-        parts: if name == "max_pool" { vec!["nan", "pool_windows"] } else { vec!["pool_windows"] },
-        aliases: if name == "max_pool" {
-            vec![("elem", "f32"), ("bits", "u32"), ("mask", "bool")]
-        } else {
-            Vec::new()
-        },
-        ..Kernel::default()
-    };
+    let mut kernel = Kernel { name, parts: vec!["over", "pool_windows"], ..Kernel::default() };
+    if name == "max_pool" {
+        kernel.parts.push("nan");
+        kernel.aliases = vec![("elem", "f32"), ("bits", "u32"), ("mask", "bool")];
+    }
+    let area = |size: [usize; 2]| size[0].saturating_mul(size[1]);
+    let product = |axis: usize| (image[axis] + 1).saturating_mul(windows[axis] + 1);
+    let numbers = [
+        area(image),
+        area(windows),
+        count / area(image).min(area(windows)).max(1),
+        if adaptive { product(0).max(product(1)) } else { 0 },
+        image.into_iter().max().unwrap_or(0) + options.padding.into_iter().max().unwrap_or(0),
+        options.stride.into_iter().max().unwrap_or(0),
+    ];
+    kernel.values = vec![("ADAPTIVE", adaptive.into()), ("SMALL", small(&numbers))];
     let work = (count as u64).saturating_mul(inner as u64);
     let [kernel_1, kernel_2] = options.kernel;
     Ok(walk(kernel, count, inner, work, caps)
@@ -65,7 +71,7 @@ fn pooled(
         .params([options.stride, options.padding].as_flattened().iter().map(|&n| word(n)))
         .params([x.offset, x.strides[0], x.strides[1], x.strides[2]].map(word))
         .params([x.strides[3], y.offset, 0, 0].map(word))
-        .params([u32::from(adaptive), u32::from(options.count_include_pad), 0, 0]))
+        .params([u32::from(options.count_include_pad), 0, 0, 0]))
 }
 
 /// Height and width.
