@@ -90,6 +90,11 @@ const CHANGES: &[Sabotage] = &[
     change("gather_rows", ["= value;", "= value + elem(1);"], "gather", SOFTWARE),
     change("generate", ["elem(i) *", "elem(i + 1u) *"], "arange", SOFTWARE),
     change("map1", ["= apply(", "= elem_y(1) + apply("], "exp", SOFTWARE),
+    change("map1", ["+ ((size >> vec2(13u)) & vec2(1u))", ""], "cast f32 f16 ties", SOFTWARE),
+    change("map1", ["halves(v.zw)", "halves(v.xy)"], "cast f32 f16", SOFTWARE),
+    change("map1", ["select(w.x, w.y", "select(w.y, w.x"], "cast f16 f32", SOFTWARE),
+    change("matmul_lanes", ["unpack2x16float(w.y)", "unpack2x16float(w.x)"], "matmul whole f16", SOFTWARE),
+    change("matmul_registers", ["halves(v.zw)", "halves(v.xy)"], "matmul whole f16", HARDWARE),
     change("map2", ["= apply(", "= elem_y(1) + apply("], "add", SOFTWARE),
     change("map_chain", ["= apply(", "= 1.0 + apply("], "chain", SOFTWARE),
     change("map_chain", ["= apply(", "= 1.0 + apply("], "chain backward", HARDWARE),
@@ -143,7 +148,7 @@ const CHANGES: &[Sabotage] = &[
     change("softmax_registers", ["i = 1u;", "i = 2u;"], "softmax whole", HARDWARE),
     change("softmax_backward_registers", ["(g0 - total)", "g0"], "softmax whole", HARDWARE),
     change("softmax_backward_registers", ["exp_or_zero4(y0) * total", "total"], "log_softmax whole", SOFTWARE),
-    change("widen_f16", ["select(two.x, two.y", "select(two.x, two.x"], "exp f16", SOFTWARE),
+    change("widen_f16", ["select(two.x, two.y", "select(two.x, two.x"], "softmax f16", SOFTWARE),
 ];
 
 impl Sabotage {

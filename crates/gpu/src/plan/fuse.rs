@@ -119,8 +119,10 @@ impl Uses {
 /// An element-wise item as a chain of one.
 fn as_chain(item: &Item) -> Option<Vec<Link>> {
     let Work::Op(op) = &item.work else { return None };
-    let f32s = item.ins.iter().chain(&item.outs).all(|place| place.dtype == DType::F32);
-    if !f32s || item.ins.is_empty() || item.outs.len() != 1 || !chain::fits(op) {
+    // Between f16 and f32 a chain computes in f32 and rounds once, at its end.
+    let float = |place: &Place| matches!(place.dtype, DType::F32 | DType::F16);
+    let floats = item.ins.iter().chain(&item.outs).all(float);
+    if !floats || item.ins.is_empty() || item.outs.len() != 1 || !chain::fits(op) {
         return None;
     }
     Some(vec![Link { op: op.clone(), args: (0..item.ins.len()).map(Arg::In).collect() }])

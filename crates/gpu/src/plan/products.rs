@@ -34,10 +34,12 @@ pub(super) fn join(items: Vec<Item>, trace: &Trace, values: &[Value], caps: &Cap
     items.into_iter().flatten().collect()
 }
 
-/// A product of two f32 matrices with nothing joined yet.
+/// A product of two matrices of one type with nothing joined yet.
 fn plain(item: &Item) -> Option<Item> {
-    let matrices = |place: &Place| place.dtype == DType::F32 && place.layout.shape.rank() == 2;
+    let dtype = item.outs.first()?.dtype;
+    let matrices = |place: &Place| place.dtype == dtype && place.layout.shape.rank() == 2;
     let fits = matches!(item.work, Work::Op(Op::MatMul(_)))
+        && matches!(dtype, DType::F32 | DType::F16)
         && item.ins.iter().chain(&item.outs).all(matrices)
         && item.outs.iter().all(|y| y.layout.is_contiguous());
     fits.then(|| item.clone())
@@ -59,7 +61,7 @@ fn with_derivative(product: &Item, item: &Item, uses: &Uses, caps: &Caps) -> Opt
     };
     let alone = uses.writes[made.value] == 1 && uses.reads[made.value] == 1;
     let lie = |x: &Place| {
-        x.dtype == DType::F32 && x.layout.is_contiguous() && x.layout.shape == made.layout.shape
+        x.dtype == made.dtype && x.layout.is_contiguous() && x.layout.shape == made.layout.shape
     };
     let apart = product.ins.iter().chain([e]).all(|x| x.value != y.value);
     let joined = Joined { backward: Some(unary), row_sums: false };
@@ -80,7 +82,8 @@ fn with_row_sums(product: &Item, item: &Item, caps: &Caps) -> Option<Item> {
         let swap = |s: &Shape| Shape::from_checked(&[s[1], s[0]]);
         Layout { shape: swap(&layout.shape), strides: swap(&layout.strides), offset: layout.offset }
     };
-    let same = x.dtype == DType::F32
+    let same = x.dtype == a.dtype
+        && sums.dtype == a.dtype
         && x.value == a.value
         && x.layout.shape.rank() == 2
         && turned(&x.layout) == a.layout;
