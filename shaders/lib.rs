@@ -2,6 +2,7 @@
 //! and constants, joined into one module by [`source`]. WGSL lets declarations come in any order.
 
 mod expressions;
+mod halves;
 
 pub use expressions::{Expression, binary, compare, join, unary, unary_backward};
 
@@ -22,6 +23,8 @@ pub struct Kernel {
     pub functions: Vec<&'static str>,
     /// Text made for this kernel alone.
     pub made: String,
+    /// Numbers of the bindings that hold 16-bit floats where the text says f32.
+    pub halves: Vec<u32>,
 }
 
 macro_rules! files {
@@ -96,6 +99,7 @@ const PARTS: &[(&str, &str)] = &[
     ("dropout_view", include_str!("lib/dropout_view.wgsl")),
     ("gelu_tanh", include_str!("lib/gelu_tanh.wgsl")),
     ("guarded", include_str!("lib/guarded.wgsl")),
+    ("halves", include_str!("lib/halves.wgsl")),
     ("index", include_str!("lib/index.wgsl")),
     ("join_shared", include_str!("lib/join_shared.wgsl")),
     ("join_shuffle", include_str!("lib/join_shuffle.wgsl")),
@@ -168,7 +172,10 @@ pub fn source(kernel: &Kernel) -> Result<String, String> {
         text.push_str(find(PARTS, part).ok_or_else(|| format!("there is no part {part:?}"))?);
     }
     text.push_str(&body);
-    Ok(text)
+    if kernel.halves.is_empty() {
+        return Ok(text);
+    }
+    halves::in_halves(text, &kernel.halves).map_err(|e| format!("{}: {e}", kernel.name))
 }
 
 /// The templates' usual variants by file name: their texts lie under `rendered/`, for people to read.

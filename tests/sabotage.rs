@@ -57,6 +57,13 @@ const fn lanes(rows: u32, cols4: u32, shuffle: bool) -> Mode {
 
 #[rustfmt::skip]
 const CHANGES: &[Sabotage] = &[
+    change("adapt_scale", [">= params.interval", "> params.interval"], "loss_scale", SOFTWARE),
+    change("adapt_scale", ["scale[at + 3u] += 1.0;", ""], "loss_scale", SOFTWARE),
+    change("adapt_scale", ["scale[at] > params.floor", "scale[at] > 0.0"], "loss_scale", SOFTWARE),
+    change("adapt_scale", ["scale[at + 1u] *= 0.5", "scale[at + 1u] *= 1.0"], "loss_scale", SOFTWARE),
+    change("adjust", ["return inverse * value;", "return value;"], "loss_scale", SOFTWARE),
+    change("adjust", ["any(size == bits(0x7f800000u))", "false"], "loss_scale", SOFTWARE),
+    change("update", [" || skip[0] != 0u", ""], "loss_scale", SOFTWARE),
     change("adjust", ["return factor * value;", "return value;"], "clip_norm", SOFTWARE),
     change("adjust", ["elem(-limit), value <", "elem(limit), value <"], "clip_value", SOFTWARE),
     change("adjust", ["params.keep * value +", "value +"], "mix", SOFTWARE),
@@ -67,7 +74,7 @@ const CHANGES: &[Sabotage] = &[
     change("update", ["value - rate * decay * value, option", "value, option"], "adamw", SOFTWARE),
     change("update", ["i < params.counters", "i < 1u"], "adam", SOFTWARE),
     change("update", ["+ group] + 1.0;", "+ group] + 0.5;"], "adam", SOFTWARE),
-    change("update", ["if (start_of(middle) <= turn.first)", "if (start_of(middle) < turn.first)"], "sgd ranges", SOFTWARE),
+    change("update", ["<= turn.first) {", "<= turn.first + 9u) {"], "sgd ranges", SOFTWARE),
     change("update", ["range += 1u;", "range += 2u;"], "lion ranges", SOFTWARE),
     change("update", ["return value - rate * (g + ", "return value + rate * (g + "], "sgd", SOFTWARE),
     change("update", ["momentum * v[at.x] + slope", "v[at.x] + slope"], "sgd momentum", SOFTWARE),
@@ -90,6 +97,11 @@ const CHANGES: &[Sabotage] = &[
     change("gather_rows", ["= value;", "= value + elem(1);"], "gather", SOFTWARE),
     change("generate", ["elem(i) *", "elem(i + 1u) *"], "arange", SOFTWARE),
     change("map1", ["= apply(", "= elem_y(1) + apply("], "exp", SOFTWARE),
+    change("map1", ["+ ((size >> vec2(13u)) & vec2(1u))", ""], "cast f32 f16 ties", SOFTWARE),
+    change("map1", ["half.x | (half.y << 16u)", "half.x"], "cast f32 f16 ties", SOFTWARE),
+    change("map1", ["select(w.x, w.y", "select(w.y, w.x"], "cast f16 f32", SOFTWARE),
+    change("matmul_lanes", ["unpack2x16float(w.y)", "unpack2x16float(w.x)"], "matmul whole f16", SOFTWARE),
+    change("matmul_registers", ["half.y << 16u", "half.x << 16u"], "matmul whole f16", HARDWARE),
     change("map2", ["= apply(", "= elem_y(1) + apply("], "add", SOFTWARE),
     change("map_chain", ["= apply(", "= 1.0 + apply("], "chain", SOFTWARE),
     change("map_chain", ["= apply(", "= 1.0 + apply("], "chain backward", HARDWARE),
@@ -212,7 +224,7 @@ const CHANGES: &[Sabotage] = &[
     change("norm_columns", ["plain += part_plain", "plain = part_plain"], "layer_norm sums", SOFTWARE),
     change("norm_columns", ["chunk * params.chunk + params.chunk", "chunk * params.chunk + params.chunk - 1u"], "layer_norm sums", HARDWARE),
     change("avg_pool_backward", ["(i + 1u) * count + size - 1u", "(i + 1u) * count"], "adaptive_avg_pool2d more", SOFTWARE),
-    change("widen_f16", ["select(two.x, two.y", "select(two.x, two.x"], "exp f16", SOFTWARE),
+    change("widen_f16", ["select(two.x, two.y", "select(two.x, two.x"], "softmax f16", SOFTWARE),
 ];
 
 impl Sabotage {

@@ -345,7 +345,10 @@ fn g09_what_runs_in_which_type() {
 
 #[test]
 fn activations_take_half_the_memory() {
-    for d in devices() {
+    // And a GPU that takes its kernels for real ones.
+    let hardware = support::devices::device(support::devices::Mode::Hardware);
+    let hardware = hardware.ok().map(|opened| opened.device.clone());
+    for d in devices().into_iter().chain(hardware) {
         let model = Mlp::with_seed(&[64, 256, 256, 256, 8], 3, &d).unwrap();
         let x = draw(1, &[512, 64], &d);
         let labels = draw(2, &[512, 8], &d).argmax(1).unwrap();
@@ -373,8 +376,8 @@ fn activations_take_half_the_memory() {
             });
             step.report(&[&x, &labels]).unwrap()
         };
-        println!("{d:?}: f32   {}", planned(false));
-        println!("{d:?}: mixed {}", planned(true));
+        let (wide, half) = (planned(false), planned(true));
+        println!("{d:?}: f32   {wide}\n{d:?}: mixed {half}");
     }
 }
 

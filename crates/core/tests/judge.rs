@@ -8,9 +8,8 @@ mod support;
 use half::f16;
 use support::*;
 use wgrad_core::{
-    AttentionOptions, DType, Device, ErrorKind, FlatParameters, Layout, MAX_RANK, Meta, Op, Role,
-    Shape, Tensor, View, no_grad,
-    Conv2dOptions, Pool2dOptions,
+    AttentionOptions, Conv2dOptions, DType, Device, ErrorKind, FlatParameters, Layout, MAX_RANK,
+    Meta, Op, Pool2dOptions, Role, Shape, Tensor, View, no_grad,
     ops::{
         conv::{Conv, ConvInput, ConvWeight},
         pool::{Averages, AvgPool, AvgPoolBackward, MaxPool, MaxPoolBackward},

@@ -1,4 +1,5 @@
-//! 16-bit operands, a few operations of each family: widened, computed in f32, rounded once.
+//! 16-bit operands, a few operations of each family: computed in f32, rounded once. Some kernels take halves as they lie,
+//! for others they are widened before and rounded after.
 
 use crate::support::{
     inputs::{Input, Lie, away, floats, truth, whole},
@@ -10,14 +11,24 @@ fn input(shape: &[usize]) -> Input {
     floats(shape, -1.0, 1.0)
 }
 
-/// A row in f16: its kernels are those of the operation in f32, and the two that convert.
+/// A row in f16 whose operands are widened, and results rounded, by kernels of their own.
+fn scratch(
+    name: &str,
+    rule: &'static str,
+    kernels: &[&'static str],
+    body: impl Fn(&[Tensor]) -> Result<Tensor> + Send + Sync + 'static,
+) -> Row {
+    half(name, rule, &[kernels, &["widen_f16"]].concat(), body)
+}
+
+/// A row in f16 whose operands are read as they lie; not all results are written by fours.
 fn half(
     name: &str,
     rule: &'static str,
     kernels: &[&'static str],
     body: impl Fn(&[Tensor]) -> Result<Tensor> + Send + Sync + 'static,
 ) -> Row {
-    let all = [kernels, &["widen_f16", "narrow_f16"][..]].concat();
+    let all = [kernels, &["narrow_f16"][..]].concat();
     row(format!("{name} f16"), rule, body).half().kernels(&all)
 }
 
@@ -43,15 +54,25 @@ pub fn rows() -> Vec<Row> {
         half("matmul", "matmul", &["matmul"], |x| x[0].matmul(&x[1]))
             .cases([two(&[9, 7], &[7, 5]).terms(7), two(&[2, 4, 8], &[8, 12]).terms(8)])
             .case(Case::new([input(&[9, 7]), input(&[7, 5]).lie(Lie::Transposed)]).terms(7)),
+        row("matmul whole f16", "matmul", |x| x[0].matmul(&x[1]))
+            .case(two(&[128, 64], &[64, 128]).terms(64))
+            .half()
+            .kernels(&["matmul_lanes", "narrow_f16"])
+            .hardware(&["matmul_registers"]),
+        row("sum long f16", "sum", |x| x[0].sum([1]))
+            .case(one(&[5, 300]).terms(300))
+            .half()
+            .kernels(&["reduce_lanes", "narrow_f16"])
+            .hardware(&["reduce_groups", "narrow_f16"]),
         half("linear", "linear", &["linear"], |x| x[0].linear(&x[1], Some(&x[2]), None))
             .case(Case::new([input(&[5, 7]), input(&[3, 7]), input(&[3])]).terms(7)),
-        half("softmax", "softmax", &["softmax_lanes"], |x| x[0].softmax(-1)).case(one(&[5, 7])),
-        half("cross_entropy", "cross_entropy", &["cross_entropy_lanes", "reduce_lanes"], |x| {
+        scratch("softmax", "softmax", &["softmax_lanes"], |x| x[0].softmax(-1)).case(one(&[5, 7])),
+        scratch("cross_entropy", "cross_entropy", &["cross_entropy_lanes", "reduce_lanes"], |x| {
             x[0].cross_entropy(&x[1])
         })
         .case(Case::new([input(&[5, 7]), whole(&[5], 0, 7)]))
         .case(Case::new([input(&[71, 70]), whole(&[71], 0, 70)])),
-        half("gather", "exact", &["gather_rows"], |x| x[0].gather(&x[1]))
+        scratch("gather", "exact", &["gather_rows"], |x| x[0].gather(&x[1]))
             .case(Case::new([input(&[5, 7]), whole(&[4], 0, 5)])),
         half("concat", "exact", &["map1"], |x| Tensor::concat(&[&x[0], &x[1]], 0))
             .case(two(&[3, 3], &[2, 3])),
@@ -68,7 +89,7 @@ pub fn rows() -> Vec<Row> {
         row("lt f16", "exact", |x| x[0].try_lt(&x[1]))
             .case(Case::new([input(&[33]).fixed(), input(&[33]).fixed()]))
             .half()
-            .kernels(&["map2", "widen_f16"])
+            .kernels(&["map2"])
             .no_gradient("constant almost everywhere"),
         row("full f16", "exact", |x| Tensor::full([33], -1.25, DType::F16, x[0].device()))
             .case(Case::new([input(&[]).fixed()]))

@@ -5,7 +5,7 @@ use crate::support::{
     row::{Case, Row, row},
 };
 use wgrad_core::{
-    FlatParameters, Gradients, Result, Tensor,
+    FlatParameters, Gradients, LossScale, Result, Tensor,
     ops::optimizer::{NUMBERS, Rule, range},
 };
 
@@ -245,12 +245,67 @@ fn changed(
     .no_gradient("changes memory in place")
 }
 
+/// Three steps of AdamW with a loss scale: parameters, moments, counters and scale. An infinite gradient skips them all.
+fn loss_scale() -> Row {
+    const RULE: Rule = Rule::Adam { decoupled: true };
+    let rest = [1.0 - f64::from(0.9f32), 1.0 - f64::from(0.999f32)].map(|x| x as f32);
+    let logs = [f64::from(0.9f32).ln() as f32, f64::from(0.999f32).ln() as f32];
+    let numbers = [&[0.01, 0.9, 0.999, 1e-8][..], &rest, &logs, &range(0, 1.0, 0.0)].concat();
+    let infinite = |n: usize, at: usize| {
+        let mut g = vec![0.5; n];
+        g[at] = f64::INFINITY;
+        Case::new([floats(&[n], -1.0, 1.0).fixed(), given(&[n], &g).fixed()])
+    };
+    row("loss_scale", "optimizer", move |x| {
+        let (flat, _) = parameters(&x[0], &x[1], &[0])?;
+        let scale = LossScale::new(x[0].device(), 8.0, 2, 4.0)?;
+        let (hyper, moments) = (flat.hyper(&numbers)?, flat.moments(RULE)?);
+        for _ in 0..3 {
+            let leaf = flat.get("p").unwrap_or(&x[0]);
+            let loss = scale.scale(&leaf.try_mul(&x[1])?.sum_all()?)?;
+            let gradients = scale.unscale(loss.backward()?)?;
+            flat.update(RULE, &gradients, &hyper, &moments)?;
+            scale.update()?;
+        }
+        let mut all = vec![flat.values(), scale.numbers()];
+        all.extend(&moments);
+        Tensor::concat(&all, 0)
+    })
+    .reference(|x| {
+        let (mut p, g) = (x[0].clone(), &x[1]);
+        let n = p.len();
+        let (mut m, mut v) = (vec![0.0; n], vec![0.0; n]);
+        let good = g.iter().all(|g| g.is_finite());
+        let (b1, b2) = (f64::from(0.9f32), f64::from(0.999f32));
+        for t in 1..=if good { 3 } else { 0 } {
+            for i in 0..n {
+                m[i] = b1 * m[i] + (1.0 - b1) * g[i];
+                v[i] = b2 * v[i] + (1.0 - b2) * g[i] * g[i];
+                let (m, v) = (m[i] / (1.0 - b1.powi(t)), v[i] / (1.0 - b2.powi(t)));
+                p[i] -= 0.01 * m / (v.sqrt() + 1e-8);
+            }
+        }
+        // Doubled after two good steps, or halved until the floor.
+        let (numbers, steps) = match good {
+            true => ([16.0, 1.0 / 16.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0], 3.0),
+            false => ([4.0, 0.25, 0.0, 3.0, 0.0, 2.0, 0.0, 0.0], 0.0),
+        };
+        let counters = vec![steps; Rule::counters(n)];
+        [p, numbers.to_vec(), m, v, counters].concat()
+    })
+    .cases(cases())
+    .case(infinite(7, 6))
+    .case(infinite(64, 13))
+    .kernels(&[&MADE[..], &["adjust", "adapt_scale", "update"]].concat())
+    .no_gradient("changes memory in place")
+}
+
 fn length(x: &[f64]) -> f64 {
     x.iter().map(|x| x * x).sum::<f64>().sqrt()
 }
 
 fn gradients() -> Vec<Row> {
-    let sizes = || [1, 7, 64, 5003].map(|n| Case::new([floats(&[n], -1.0, 1.0).fixed()]));
+    let sizes = || [1, 7, 64, 5003, 300_001].map(|n| Case::new([floats(&[n], -1.0, 1.0).fixed()]));
     let clip = |name: &str| {
         changed(
             name,
@@ -327,5 +382,5 @@ pub fn rows() -> Vec<Row> {
         adagrad(),
         lion(),
     ];
-    rules.into_iter().flatten().chain(gradients()).collect()
+    rules.into_iter().flatten().chain(gradients()).chain([loss_scale()]).collect()
 }

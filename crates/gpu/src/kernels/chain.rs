@@ -33,7 +33,7 @@ pub enum Arg {
 /// One operation of a chain.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Link {
-    /// Element-wise, f32 to f32.
+    /// Element-wise, floats to floats.
     pub op: Op,
     /// Its operands.
     pub args: Vec<Arg>,
@@ -46,12 +46,13 @@ fn expression(op: &Op) -> Option<(Expression, u32)> {
         Op::UnaryBackward(op) => map::backward_expression(op.0).ok(),
         Op::Binary(op) => map::binary_expression(*op, DType::F32).ok().map(|e| (e, 0)),
         Op::Scalar(op) => map::scalar_expression(op, DType::F32).ok(),
-        Op::Copy(_) => wgrad_shaders::unary("copy").map(|e| (e, 0)),
+        // Between floats: a chain is f32 within.
+        Op::Copy(_) | Op::Cast(_) => wgrad_shaders::unary("copy").map(|e| (e, 0)),
         _ => None,
     }
 }
 
-/// Whether an operation on f32 can be part of a chain.
+/// Whether an operation on floats can be part of a chain.
 pub fn fits(op: &Op) -> bool {
     expression(op).is_some()
 }

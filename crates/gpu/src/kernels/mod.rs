@@ -30,12 +30,21 @@ use wgrad_shaders::Kernel;
 /// What runs an operation on an adapter with these capabilities.
 pub fn lower(op: &Op, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Program> {
     check_operands(op.name(), ins, outs, caps)?;
-    let half = ins.iter().chain(outs).any(|x| x.dtype == DType::F16);
-    let program = if half { half::lower } else { lower_wide }(op, ins, outs, caps)?;
+    let inner = |ins: &[Operand], outs: &[Operand]| lower_wide(op, ins, outs, caps);
+    let program = if has_halves(ins, outs) {
+        half::lower(op.name(), half::guarded(op), ins, outs, caps, inner)?
+    } else {
+        inner(ins, outs)?
+    };
     check_program(op.name(), program, caps)
 }
 
-/// What runs a chain of element-wise operations on f32.
+/// Whether any operand is 16 bits wide.
+fn has_halves(ins: &[Operand], outs: &[Operand]) -> bool {
+    ins.iter().chain(outs).any(|x| x.dtype == DType::F16)
+}
+
+/// What runs a chain of element-wise operations on f32 or f16.
 pub fn lower_chain(
     links: &[chain::Link],
     ins: &[Operand],
@@ -43,8 +52,16 @@ pub fn lower_chain(
     caps: &Caps,
 ) -> Result<Program> {
     check_operands("chain", ins, outs, caps)?;
-    let launches = chain::chain(links, ins, outs, caps)?;
-    check_program("chain", Program { launches, scratch: Vec::new() }, caps)
+    let inner = |ins: &[Operand], outs: &[Operand]| {
+        let launches = chain::chain(links, ins, outs, caps)?;
+        Ok(Program { launches, scratch: Vec::new() })
+    };
+    let program = if has_halves(ins, outs) {
+        half::lower("chain", false, ins, outs, caps, inner)?
+    } else {
+        inner(ins, outs)?
+    };
+    check_program("chain", program, caps)
 }
 
 /// What runs a product with what is joined to it.
@@ -55,7 +72,13 @@ pub fn lower_joined(
     caps: &Caps,
 ) -> Result<Program> {
     check_operands("matmul", ins, outs, caps)?;
-    check_program("matmul", matmul::joined(what, ins, outs, caps)?, caps)
+    let inner = |ins: &[Operand], outs: &[Operand]| matmul::joined(what, ins, outs, caps);
+    let program = if has_halves(ins, outs) {
+        half::lower("matmul", false, ins, outs, caps, inner)?
+    } else {
+        inner(ins, outs)?
+    };
+    check_program("matmul", program, caps)
 }
 
 /// An error for operands beyond what kernels count or adapters bind.

@@ -84,7 +84,49 @@ pub(crate) fn items(trace: &Trace, values: &mut Vec<Value>, caps: &Caps) -> Vec<
         items.push(Item { work: Work::Op(call.op.clone()), ins, outs, at: call.at });
     }
     let items = join_chains(items, trace, values);
-    super::products::join(items, trace, values, caps)
+    let items = super::products::join(items, trace, values, caps);
+    widen_at_once(items, trace, values)
+}
+
+/// A product or sum that is rounded to f16 only to be widened by its one reader writes f32 at once: the gradients of
+/// parameters in mixed precision.
+fn widen_at_once(items: Vec<Item>, trace: &Trace, values: &[Value]) -> Vec<Item> {
+    let uses = Uses::of(&items, trace, values);
+    let mut items: Vec<Option<Item>> = items.into_iter().map(Some).collect();
+    for at in 0..items.len() {
+        let Some((x, y)) = items[at].as_ref().and_then(widening) else { continue };
+        if uses.writes[x.value] != 1 || uses.reads[x.value] != 1 {
+            continue;
+        }
+        let makes = |item: &Item| item.outs.contains(&x) && sums(&item.work);
+        let made = items[..at].iter().position(|item| item.as_ref().is_some_and(makes));
+        let Some(made) = made else { continue };
+        let touches = |place: &Place| {
+            let (a, b) = (&place.layout, &y.layout);
+            place.value == y.value && a.offset < b.end() && b.offset < a.end()
+        };
+        let between = items[made + 1..at].iter().flatten();
+        let steady =
+            between.flat_map(|item| item.ins.iter().chain(&item.outs)).all(|p| !touches(p));
+        let Some(item) = items[made].as_mut() else { continue };
+        if steady && item.ins.iter().all(|operand| operand.value != y.value) {
+            item.outs.iter_mut().filter(|out| **out == x).for_each(|out| *out = y);
+            items[at] = None;
+        }
+    }
+    items.into_iter().flatten().collect()
+}
+
+/// The operand and the result of a cast from f16 to f32.
+fn widening(item: &Item) -> Option<(Place, Place)> {
+    let Work::Op(Op::Cast(Cast(DType::F32))) = item.work else { return None };
+    let (&x, &y) = (item.ins.first()?, item.outs.first()?);
+    (x.dtype == DType::F16 && y.layout.is_contiguous()).then_some((x, y))
+}
+
+/// Whether it computes sums in f32, whatever it writes.
+fn sums(work: &Work) -> bool {
+    matches!(work, Work::Product(_) | Work::Op(Op::MatMul(_) | Op::Linear(_) | Op::Reduce(_)))
 }
 
 /// A contiguous copy of an operand in memory of its own.
@@ -119,8 +161,10 @@ impl Uses {
 /// An element-wise item as a chain of one.
 pub(super) fn as_chain(item: &Item) -> Option<Vec<Link>> {
     let Work::Op(op) = &item.work else { return None };
-    let f32s = item.ins.iter().chain(&item.outs).all(|place| place.dtype == DType::F32);
-    if !f32s || item.ins.is_empty() || item.outs.len() != 1 || !chain::fits(op) {
+    // Between f16 and f32 a chain computes in f32 and rounds once, at its end.
+    let float = |place: &Place| matches!(place.dtype, DType::F32 | DType::F16);
+    let floats = item.ins.iter().chain(&item.outs).all(float);
+    if !floats || item.ins.is_empty() || item.outs.len() != 1 || !chain::fits(op) {
         return None;
     }
     Some(vec![Link { op: op.clone(), args: (0..item.ins.len()).map(Arg::In).collect() }])

@@ -36,7 +36,7 @@ pub(super) fn join(items: Vec<Item>, trace: &Trace, values: &[Value], caps: &Cap
     items.into_iter().flatten().collect()
 }
 
-/// A product of f32 matrices, and what is joined to it already.
+/// A product of matrices of one type, and what is joined to it already.
 struct Product {
     item: Item,
     joined: Joined,
@@ -56,8 +56,10 @@ fn product(item: &Item) -> Option<Product> {
         Work::Product(joined) => joined.clone(),
         _ => return None,
     };
+    let dtype = item.outs.first()?.dtype;
     let places = || item.ins.iter().chain(&item.outs);
-    let fits = places().all(|place| place.dtype == DType::F32)
+    let fits = matches!(dtype, DType::F32 | DType::F16)
+        && places().all(|place| place.dtype == dtype)
         && item.outs.len() == 1
         && item.outs.iter().all(|y| y.layout.is_contiguous() && y.layout.numel() > 0);
     fits.then_some(Product { item, joined })
@@ -176,7 +178,7 @@ fn with_links(product: &Product, reader: &Item, caps: &Caps) -> Option<Item> {
     }
     let fits = y.layout.is_contiguous()
         && y.layout.numel() == made.layout.numel()
-        && y.dtype == DType::F32
+        && reader.ins.iter().chain([y]).all(|place| place.dtype == made.dtype)
         && kinds.iter().filter(|kind| **kind == Kind::Made).count() == 1;
     if !fits {
         return None;
@@ -258,7 +260,8 @@ fn with_row_sums(product: &Product, item: &Item, caps: &Caps) -> Option<Item> {
     let ([x], [sums]) = (&item.ins[..], &item.outs[..]) else { return None };
     let over_rows = *reduce == Reduce { op: ReduceOp::Sum, axes: 1, keep: false };
     let a = &product.ins[0];
-    let same = x.dtype == DType::F32
+    let same = x.dtype == a.dtype
+        && sums.dtype == a.dtype
         && x.value == a.value
         && x.layout.shape.rank() == 2
         && turned(&x.layout) == a.layout;
