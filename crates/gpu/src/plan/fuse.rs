@@ -9,7 +9,10 @@ use crate::{
     launch::{Operand, Program},
 };
 use std::panic::Location;
-use wgrad_core::{DType, Layout, Op, Place, Result, Source, Trace, Value, ops::copy::Copy};
+use wgrad_core::{
+    DType, Layout, Op, Place, Result, Source, Trace, Value,
+    ops::{cast::Cast, copy::Copy},
+};
 
 /// What one item does.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,7 +122,7 @@ fn widen_at_once(items: Vec<Item>, trace: &Trace, values: &[Value]) -> Vec<Item>
 
 /// The operand and the result of a cast from f16 to f32.
 fn widening(item: &Item) -> Option<(Place, Place)> {
-    let Work::Op(Op::Cast(DType::F32)) = item.work else { return None };
+    let Work::Op(Op::Cast(Cast(DType::F32))) = item.work else { return None };
     let (&x, &y) = (item.ins.first()?, item.outs.first()?);
     (x.dtype == DType::F16 && y.layout.is_contiguous()).then_some((x, y))
 }

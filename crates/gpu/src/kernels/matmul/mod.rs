@@ -19,6 +19,7 @@ use crate::{
     launch::{Launch, Operand, Program, Slot},
 };
 use epilogue::{Epilogue, can_follow, extra_offset, slope};
+pub(crate) use lanes::by_fours;
 use side::{Side, side};
 use wgrad_core::{
     Error, Layout, Result, Shape,
