@@ -188,6 +188,7 @@ pub fn defaults() -> Vec<(&'static str, Kernel)> {
             ("shuffle", shuffle),
             ("a_vec4", 1),
             ("b_vec4", 1),
+            ("y_vec4", 0),
         ],
         aliases: vec![("a_layout", "any"), ("b_layout", "any")],
         functions: vec![
@@ -276,8 +277,14 @@ mod tests {
     fn templates_render_in_any_variant() {
         let mut kernel = Kernel { name: "matmul_lanes", ..Kernel::default() };
         assert!(source(&kernel).is_err(), "a missing variable is an error");
-        kernel.values =
-            vec![("rows", 16), ("cols4", 2), ("shuffle", 1), ("a_vec4", 1), ("b_vec4", 1)];
+        kernel.values = vec![
+            ("rows", 16),
+            ("cols4", 2),
+            ("shuffle", 1),
+            ("a_vec4", 1),
+            ("b_vec4", 1),
+            ("y_vec4", 0),
+        ];
         kernel.aliases = vec![("a_layout", "any"), ("b_layout", "any")];
         let text = source(&kernel).unwrap();
         assert!(text.contains("fn main") && text.contains("subgroupShuffle"));

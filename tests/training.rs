@@ -378,6 +378,8 @@ fn activations_take_half_the_memory() {
         };
         let (wide, half) = (planned(false), planned(true));
         println!("{d:?}: f32   {wide}\n{d:?}: mixed {half}");
+        assert!(half.bytes < wide.bytes * 4 / 5, "{half} against {wide}");
+        assert!(half.bytes_moved < wide.bytes_moved * 4 / 5, "{half} against {wide}");
     }
 }
 

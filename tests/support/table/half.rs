@@ -57,7 +57,7 @@ pub fn rows() -> Vec<Row> {
         row("matmul whole f16", "matmul", |x| x[0].matmul(&x[1]))
             .case(two(&[128, 64], &[64, 128]).terms(64))
             .half()
-            .kernels(&["matmul_lanes", "narrow_f16"])
+            .kernels(&["matmul_lanes"])
             .hardware(&["matmul_registers"]),
         row("sum long f16", "sum", |x| x[0].sum([1]))
             .case(one(&[5, 300]).terms(300))

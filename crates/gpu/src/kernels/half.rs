@@ -28,7 +28,7 @@ fn writes_fours(kernel: &Kernel) -> bool {
     match kernel.name {
         "map1" | "map2" | "map3" => kernel.aliases.contains(&("elem_y", "vec4<f32>")),
         "map_chain" => kernel.values.contains(&("four", 1)),
-        "matmul_registers" => kernel.values.contains(&("y_vec4", 1)),
+        "matmul_lanes" | "matmul_registers" => kernel.values.contains(&("y_vec4", 1)),
         _ => false,
     }
 }
@@ -67,7 +67,15 @@ pub(super) fn lower(
             };
             xs.iter().zip(ways).map(wide).collect()
         };
-        let program = inner(&wide(ins, &in_ways), &wide(outs, &out_ways))?;
+        let mut program = inner(&wide(ins, &in_ways), &wide(outs, &out_ways))?;
+        for launch in &mut program.launches {
+            let direct = |slot: Slot| matches!(slot, Slot::Out(i) if half(&outs[i]) && out_ways[i] == Way::Direct);
+            if launch.bindings.iter().any(|b| b.at == 5 && direct(b.slot))
+                && let Some(by_fours) = super::matmul::by_fours(launch)
+            {
+                *launch = by_fours;
+            }
+        }
         let mut again = false;
         for launch in &program.launches {
             for binding in &launch.bindings {
@@ -76,7 +84,9 @@ pub(super) fn lower(
                         (&mut in_ways[i], READERS.contains(&launch.kernel.name))
                     }
                     Slot::Out(i) if half(&outs[i]) => {
-                        (&mut out_ways[i], binding.write && writes_fours(&launch.kernel))
+                        // The sums beside a product are single elements.
+                        let sums = launch.kernel.name == "matmul_lanes" && binding.at == 6;
+                        (&mut out_ways[i], binding.write && !sums && writes_fours(&launch.kernel))
                     }
                     _ => continue,
                 };

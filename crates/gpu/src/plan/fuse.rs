@@ -9,7 +9,10 @@ use crate::{
     launch::{Operand, Program},
 };
 use std::panic::Location;
-use wgrad_core::{DType, Layout, Op, Place, Result, Source, Trace, Value, ops::copy::Copy};
+use wgrad_core::{
+    DType, Layout, Op, Place, Result, Source, Trace, Value,
+    ops::{cast::Cast, copy::Copy},
+};
 
 /// What one item does.
 #[derive(Clone, Debug, PartialEq)]

@@ -17,7 +17,8 @@ use wgrad_core::{Device, Error, Gradients, LossScale, Result, ScaleReport, Tenso
 /// use wgrad_nn::{AdamW, GradScaler, Layer, Mlp};
 /// let cpu = Device::cpu();
 /// let model = Mlp::new(&[2, 4, 1], &cpu)?;
-/// let (adam, scaler) = (AdamW::new(&model, 1e-3)?, GradScaler::new(&cpu)?);
+/// let adam = AdamW::new(&model, 1e-3)?;
+/// let scaler = GradScaler::with(&cpu, 1024.0, 2000, 1.0)?;
 /// let (x, y) = (Tensor::ones([8, 2], &cpu)?, Tensor::ones([8, 1], &cpu)?);
 ///
 /// let loss = autocast(|| model.forward(&x)?.mse(&y))?;

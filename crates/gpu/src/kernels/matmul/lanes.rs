@@ -4,6 +4,7 @@ use super::{
     Built,
     epilogue::{Epilogue, FOUR, Numbers, numbers},
 };
+use crate::launch::Launch;
 use wgrad_core::{Error, Result};
 use wgrad_shaders::Kernel;
 
@@ -24,6 +25,7 @@ pub(super) fn lanes(
             ("shuffle", u32::from(shuffle)),
             ("a_vec4", u32::from(aligned)),
             ("b_vec4", u32::from(aligned)),
+            ("y_vec4", 0),
         ],
         aliases: vec![("a_layout", "any"), ("b_layout", "any")],
         ..Kernel::default()
@@ -49,4 +51,18 @@ pub(super) fn lanes(
     }
     let built = Built { kernel, block: (rows, 32 * cols4), numbers: None };
     Ok((built, numbers))
+}
+
+/// The same launch with results by whole vec4, where sizes and places allow: halves are written so. Others keep the one
+/// text for all sizes.
+pub(crate) fn by_fours(launch: &Launch) -> Option<Launch> {
+    // n, y_offset, y_row, y_batch among the parameters.
+    let whole = |at: &usize| launch.params.get(*at).is_some_and(|word| word.is_multiple_of(4));
+    if launch.kernel.name != "matmul_lanes" || ![1, 10, 11, 12].iter().all(whole) {
+        return None;
+    }
+    let mut launch = launch.clone();
+    let by_four = launch.kernel.values.iter_mut().find(|(name, _)| *name == "y_vec4")?;
+    by_four.1 = 1;
+    Some(launch)
 }

@@ -22,6 +22,7 @@ use crate::{
     launch::{Launch, Operand, Program, Slot},
 };
 use epilogue::Epilogue;
+pub(crate) use lanes::by_fours;
 use side::{Side, side};
 use wgrad_core::{
     Error, Layout, Result, Shape,
