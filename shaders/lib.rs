@@ -34,7 +34,7 @@ macro_rules! files {
 const KERNELS: &[(&str, &str)] = files!(
     "adam" "adam_advance" "arg_reduce" "cross_entropy_groups" "cross_entropy_lanes" "gather_rows"
     "generate" "map1" "map2" "map3" "matmul_tiled" "narrow_f16" "one_hot" "random" "random_advance"
-    "reduce_groups" "reduce_lanes" "roofline_copy" "roofline_multiply_add" "scatter_rows" "sgd" "softmax_backward_groups"
+    "roofline_copy" "roofline_multiply_add" "scatter_rows" "sgd" "softmax_backward_groups"
     "softmax_backward_lanes" "softmax_groups" "softmax_lanes" "widen_f16"
 );
 
@@ -46,6 +46,14 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("matmul_thin", include_str!("matmul_thin.wgsl.jinja")),
     ("matmul_sum", include_str!("matmul_sum.wgsl.jinja")),
     ("matmul_cooperative", include_str!("matmul_cooperative.wgsl.jinja")),
+    (
+        "reduce_groups",
+        concat!(include_str!("lib/reduce_places.jinja"), include_str!("reduce_groups.wgsl.jinja")),
+    ),
+    (
+        "reduce_lanes",
+        concat!(include_str!("lib/reduce_places.jinja"), include_str!("reduce_lanes.wgsl.jinja")),
+    ),
     ("softmax_backward_registers", include_str!("softmax_backward_registers.wgsl.jinja")),
     ("softmax_registers", include_str!("softmax_registers.wgsl.jinja")),
 ];

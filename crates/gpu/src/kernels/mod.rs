@@ -12,12 +12,13 @@ mod softmax;
 
 pub(crate) use matmul::turned;
 pub use matmul::{Joined, MatMulVariant, Sizes, Square, Tile, choose as choose_matmul};
+pub use reduce::takes_chain;
 
 use crate::{
     Caps,
     launch::{Grid, Launch, Operand, Program, Slot},
 };
-use wgrad_core::{DType, Error, Layout, Op, Result};
+use wgrad_core::{DType, Error, Layout, Op, Result, ops::reduce::Reduce};
 use wgrad_shaders::Kernel;
 
 /// What runs an operation on an adapter with these capabilities.
@@ -49,6 +50,20 @@ pub fn lower_joined(
 ) -> Result<Program> {
     check_operands("matmul", ins, outs, caps)?;
     check_program("matmul", matmul::joined(what, ins, outs, caps)?, caps)
+}
+
+/// What runs a reduction of what a chain of element-wise operations on f32 makes, for operands of one shape.
+pub fn lower_reduced_chain(
+    op: &Reduce,
+    links: &[chain::Link],
+    ins: &[Operand],
+    outs: &[Operand],
+    caps: &Caps,
+) -> Result<Program> {
+    check_operands("reduce", ins, outs, caps)?;
+    let layouts: Vec<Layout> = ins.iter().map(|x| x.layout).collect();
+    let program = reduce::reduce_chain(op, links, &layouts, DType::F32, &outs[0], caps)?;
+    check_program("reduce", program, caps)
 }
 
 /// An error for operands beyond what kernels count or adapters bind.

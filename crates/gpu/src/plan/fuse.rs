@@ -9,7 +9,10 @@ use crate::{
     launch::{Operand, Program},
 };
 use std::panic::Location;
-use wgrad_core::{DType, Layout, Op, Place, Result, Source, Trace, Value, ops::copy::Copy};
+use wgrad_core::{
+    DType, Layout, Op, Place, Result, Source, Trace, Value,
+    ops::{copy::Copy, reduce::Reduce},
+};
 
 /// What one item does.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +21,8 @@ pub(crate) enum Work {
     Op(Op),
     /// Element-wise operations in one kernel.
     Chain(Vec<Link>),
+    /// A reduction of what element-wise operations give.
+    Reduced(Reduce, Vec<Link>),
     /// A product with what is joined to it.
     Product(Joined),
 }
@@ -37,6 +42,7 @@ impl Item {
         match &self.work {
             Work::Op(op) => op.name(),
             Work::Chain(_) => "chain",
+            Work::Reduced(op, _) => Op::from(*op).name(),
             Work::Product(_) => "matmul",
         }
     }
@@ -50,6 +56,9 @@ impl Item {
         match &self.work {
             Work::Op(op) => crate::kernels::lower(op, &ins, &outs, caps),
             Work::Chain(links) => crate::kernels::lower_chain(links, &ins, &outs, caps),
+            Work::Reduced(op, links) => {
+                crate::kernels::lower_reduced_chain(op, links, &ins, &outs, caps)
+            }
             Work::Product(joined) => crate::kernels::lower_joined(joined, &ins, &outs, caps),
         }
     }
@@ -83,7 +92,7 @@ pub(crate) fn items(trace: &Trace, values: &mut Vec<Value>, caps: &Caps) -> Vec<
         }
         items.push(Item { work: Work::Op(call.op.clone()), ins, outs, at: call.at });
     }
-    let items = join_chains(items, trace, values);
+    let items = join_reductions(join_chains(items, trace, values), trace, values);
     super::products::join(items, trace, values, caps)
 }
 
@@ -138,7 +147,9 @@ fn join_chains(items: Vec<Item>, trace: &Trace, values: &[Value]) -> Vec<Item> {
         let mut ins = item.ins.clone();
         // Operand by operand, the last first, so that the positions of the others stay.
         for i in (0..ins.len()).rev() {
-            let joined = producer(&done, &uses, &item, ins[i]).and_then(|at| {
+            let whole = item.outs.first().is_some_and(|y| y.layout.shape == ins[i].layout.shape);
+            let x = Some(ins[i]).filter(|_| whole);
+            let joined = producer(&done, &uses, x).and_then(|at| {
                 let made = done[at].as_ref()?;
                 let (joint, all) = join(made, &links, &ins, i)?;
                 fits(&joint, &all, &item).then_some((at, joint, all))
@@ -154,9 +165,51 @@ fn join_chains(items: Vec<Item>, trace: &Trace, values: &[Value]) -> Vec<Item> {
     done.into_iter().flatten().collect()
 }
 
+/// Joins a reduction with the element-wise operations that make its operand, where nobody else reads that.
+fn join_reductions(items: Vec<Item>, trace: &Trace, values: &[Value]) -> Vec<Item> {
+    let uses = Uses::of(&items, trace, values);
+    let mut done: Vec<Option<Item>> = Vec::with_capacity(items.len());
+    for item in items {
+        let reduces = matches!(item.work, Work::Op(Op::Reduce(_)));
+        let x = item.ins.first().copied().filter(|_| reduces);
+        let joined = producer(&done, &uses, x).and_then(|at| {
+            let made = done[at].as_ref()?;
+            Some((at, reduced(made, &item)?))
+        });
+        match joined {
+            Some((at, joined)) => {
+                done[at] = None;
+                done.push(Some(joined));
+            }
+            None => done.push(Some(item)),
+        }
+    }
+    done.into_iter().flatten().collect()
+}
+
+/// A reduction of what `made` makes, if one kernel can do both.
+fn reduced(made: &Item, item: &Item) -> Option<Item> {
+    let Work::Op(Op::Reduce(op)) = item.work else { return None };
+    let (x, y) = (made.outs.first()?, item.outs.first()?);
+    let links = match &made.work {
+        Work::Chain(links) => links.clone(),
+        _ => as_chain(made)?,
+    };
+    let stretch =
+        |place: &Place| Place { layout: place.layout.stretched(x.layout.shape), ..*place };
+    let ins: Vec<Place> = made.ins.iter().map(stretch).collect();
+    let layouts: Vec<Layout> = ins.iter().map(|x| x.layout).collect();
+    let fits = y.dtype == DType::F32
+        && x.layout.numel() > 0
+        && ins.iter().all(|x| x.value != y.value)
+        && crate::kernels::takes_chain(&links, &layouts, op.axes);
+    fits.then(|| Item { work: Work::Reduced(op, links), ins, ..item.clone() })
+}
+
 /// The item that makes `x` for `reader` alone, if its work may move there: it is element-wise, makes the whole
 /// operand as the reader sees it, and none of its own operands changes in between.
-fn producer(done: &[Option<Item>], uses: &Uses, reader: &Item, x: Place) -> Option<usize> {
+fn producer(done: &[Option<Item>], uses: &Uses, x: Option<Place>) -> Option<usize> {
+    let x = x?;
     if uses.writes[x.value] != 1 || uses.reads[x.value] != 1 {
         return None;
     }
@@ -164,9 +217,7 @@ fn producer(done: &[Option<Item>], uses: &Uses, reader: &Item, x: Place) -> Opti
     let at = done.iter().position(|item| item.as_ref().is_some_and(makes))?;
     let made = done[at].as_ref()?;
     let chain = matches!(made.work, Work::Chain(_)) || as_chain(made).is_some();
-    let whole = made.outs.first() == Some(&x)
-        && x.layout.shape == reader.outs.first()?.layout.shape
-        && x.layout.is_contiguous();
+    let whole = made.outs.first() == Some(&x) && x.layout.is_contiguous();
     let changes = |item: &Item| {
         item.outs.iter().any(|y| made.ins.iter().any(|operand| operand.value == y.value))
     };
