@@ -231,6 +231,23 @@ const FACTS: &[Fact] = &[
         }
         assert_eq!(read(&count).unwrap(), [20.0; 3]);
     }),
+    ("a_trim_between_runs_takes_nothing_that_is_needed", |d| {
+        let step = Step::new(d, |x| Ok(vec![x[0].try_add(1.0)?.matmul(&x[0])?]));
+        let run = |i: usize| {
+            let x = Tensor::full([4, 4], i as f64, DType::F32, d).unwrap();
+            step.run(&[&x]).unwrap().swap_remove(0)
+        };
+        let kept: Vec<Tensor> = (0..6)
+            .map(|i| {
+                let y = run(i);
+                d.trim();
+                y
+            })
+            .collect();
+        for (i, y) in kept.iter().enumerate() {
+            assert_eq!(read(y).unwrap(), [(4 * i * (i + 1)) as f64; 16], "run {i}");
+        }
+    }),
     ("one_result_twice_and_an_input_returned", |d| {
         let step = Step::new(d, |x| {
             let y = x[0].try_add(1.0)?;

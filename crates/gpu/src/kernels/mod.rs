@@ -11,7 +11,7 @@ mod reduce;
 mod softmax;
 
 pub(crate) use matmul::turned;
-pub use matmul::{Joined, MatMulVariant, Sizes, Square, Tile, choose as choose_matmul};
+pub use matmul::{Joined, MatMulVariant, RowSums, Sizes, Square, Tile, choose as choose_matmul};
 pub use reduce::takes_chain;
 
 use crate::{

@@ -78,7 +78,7 @@ impl Views {
     /// counted so, if all of them do.
     fn by_four(&self, fold: bool) -> Option<([Fours; MAX_INPUTS], Views)> {
         let (mut views, mut how) = (*self, [Fours::Spread; MAX_INPUTS]);
-        for i in 0..self.count {
+        for (i, how) in how.iter_mut().enumerate().take(self.count) {
             let (inner, outer) = match fold {
                 true => (&self.reduced[i], &self.kept[i]),
                 false => (&self.kept[i], &self.reduced[i]),
@@ -93,11 +93,11 @@ impl Views {
                 strides: join(&outer.strides, &inner.strides),
                 offset: inner.offset,
             };
-            how[i] = fours(&all);
-            if how[i] == Fours::No {
+            *how = fours(&all);
+            if *how == Fours::No {
                 return None;
             }
-            let all = by_four(&all, how[i]).ok()?;
+            let all = by_four(&all, *how).ok()?;
             let cut = outer.shape.rank();
             let part = |from: &[usize], last: bool| {
                 Shape::from_checked(if last { &from[cut..] } else { &from[..cut] })
