@@ -125,6 +125,7 @@ const CHANGES: &[Sabotage] = &[
     change("reduce_lanes", ["total.zwxy", "total"], "sum fours", SOFTWARE),
     change("reduce_lanes", ["two.yxwz", "two"], "sum fours", SOFTWARE),
     change("reduce_groups", ["elem(x1[", "elem(0.5) * elem(x1["], "reduced mse columns", HARDWARE),
+    change("reduce_lanes", ["tail(finish(", "(finish("], "reduced tail", SOFTWARE),
     change("reduce_groups", ["all.zwxy", "all"], "sum fours", HARDWARE),
     change("scatter_rows", ["+= x[", "= x["], "scatter_rows", SOFTWARE),
     change("sgd", ["p[at] -= ", "p[at] += "], "sgd", SOFTWARE),

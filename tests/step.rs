@@ -508,6 +508,13 @@ const FACTS: &[Fact] = &[
         };
         count(&twice, 3);
         count(&|x| Ok(vec![x[0].square()?.slice(0, 1..5)?.sum([0])?]), 2);
+        // What goes on with the result.
+        count(&|x| Ok(vec![x[0].var([1], 1)?.sqrt()?, x[1].sum([0])?.try_mul(2.0)?]), 3);
+        let result_kept = |x: &[Tensor]| {
+            let sum = x[0].sum([0])?;
+            Ok(vec![sum.try_mul(2.0)?, sum])
+        };
+        count(&result_kept, 2);
     }),
     ("a_reduction_does_not_read_what_changed_meanwhile", |d| {
         let state = Tensor::ones([5], d).unwrap();

@@ -218,6 +218,13 @@ fn reductions() -> Vec<Row> {
         reduced("reduced sum", "sum", &[0, 2], |x, axes| {
             x[0].abs()?.try_mul(&x[1].abs()?)?.sum(axes)
         }),
+        reduced("reduced tail", "chain", &[2], |x, axes| {
+            let mean = x[0].try_mul(&x[1])?.square()?.mean_keep(axes)?;
+            mean.try_add(0.25)?.sqrt()?.reciprocal()?.try_mul(3.0)
+        }),
+        reduced("reduced tail columns", "chain", &[0, 1], |x, axes| {
+            x[0].try_mul(&x[1])?.max(axes)?.try_mul(0.5)?.exp()
+        }),
         reduced("reduced max", "arithmetic", &[1], |x, axes| x[0].try_mul(&x[1])?.neg()?.max(axes)),
         reduced("reduced max rows", "arithmetic", &[2], |x, axes| {
             x[0].try_mul(&x[1])?.neg()?.max(axes)

@@ -12,7 +12,7 @@ mod softmax;
 
 pub(crate) use matmul::turned;
 pub use matmul::{Joined, MatMulVariant, RowSums, Sizes, Square, Tile, choose as choose_matmul};
-pub use reduce::takes_chain;
+pub use reduce::takes_chains;
 
 use crate::{
     Caps,
@@ -52,17 +52,18 @@ pub fn lower_joined(
     check_program("matmul", matmul::joined(what, ins, outs, caps)?, caps)
 }
 
-/// What runs a reduction of what a chain of element-wise operations on f32 makes, for operands of one shape.
+/// What runs a reduction between chains of element-wise operations on f32: one that makes what is reduced, of operands of
+/// one shape, and one that goes on with the result.
 pub fn lower_reduced_chain(
     op: &Reduce,
-    links: &[chain::Link],
+    chains: [&[chain::Link]; 2],
     ins: &[Operand],
     outs: &[Operand],
     caps: &Caps,
 ) -> Result<Program> {
     check_operands("reduce", ins, outs, caps)?;
     let layouts: Vec<Layout> = ins.iter().map(|x| x.layout).collect();
-    let program = reduce::reduce_chain(op, links, &layouts, DType::F32, &outs[0], caps)?;
+    let program = reduce::reduce_chain(op, chains, &layouts, DType::F32, &outs[0], caps)?;
     check_program("reduce", program, caps)
 }
 

@@ -113,10 +113,10 @@ impl Views {
     }
 }
 
-/// Whether a reduction can take in a chain before it.
-pub fn takes_chain(links: &[Link], ins: &[Layout], axes: u8) -> bool {
+/// Whether a reduction can take in a chain before it, and one behind.
+pub fn takes_chains([links, tail]: [&[Link]; 2], ins: &[Layout], axes: u8) -> bool {
     ins.len() <= MAX_INPUTS
-        && chain::links_fit(links)
+        && chain::links_fit(&[links, tail].concat())
         && Views::new(ins, axes).is_ok_and(|views| views.ranks().iter().all(|&r| r <= MAX_AXES))
 }
 
@@ -125,6 +125,8 @@ struct Pass<'a> {
     op: &'a str,
     /// What is reduced: the links' result, or the one operand itself.
     links: &'a [Link],
+    /// What follows.
+    tail: &'a [Link],
     views: &'a Views,
     /// The first operand; the others are the inputs that follow.
     from: Slot,
@@ -191,9 +193,16 @@ fn pass(p: &Pass, caps: &Caps) -> Result<(Launch, bool)> {
         let text = chain::text(p.links, p.views.count)?;
         (made, parts, numbers) = (text.made, text.parts, text.numbers);
     }
+    let mut more = expression.parts.to_vec();
+    if !p.tail.is_empty() {
+        let text = chain::text_as(["tail", "tail_link"], p.tail, 1, numbers.len())?;
+        made.push_str(&text.made);
+        more.extend(text.parts);
+        numbers.extend(text.numbers);
+    }
     numbers.resize(chain::MAX_NUMBERS, 0);
-    for part in expression.parts {
-        if !parts.contains(part) {
+    for part in more {
+        if !parts.contains(&part) {
             parts.push(part);
         }
     }
@@ -204,6 +213,7 @@ fn pass(p: &Pass, caps: &Caps) -> Result<(Launch, bool)> {
         ("reduced", word(reduced_rank)),
         ("four", u32::from(four)),
         ("fold", u32::from(fold)),
+        ("tail", u32::from(!p.tail.is_empty())),
     ];
     const WHOLE: [&str; MAX_INPUTS] = ["whole_0", "whole_1", "whole_2", "whole_3"];
     for (i, name) in WHOLE.into_iter().enumerate() {
@@ -269,13 +279,14 @@ pub(super) fn reduce(
     outs: &[Operand],
     caps: &Caps,
 ) -> Result<Program> {
-    reduce_chain(op, &[], &[ins[0].layout], ins[0].dtype, &outs[0], caps)
+    reduce_chain(op, [&[], &[]], &[ins[0].layout], ins[0].dtype, &outs[0], caps)
 }
 
-/// A reduction of what a chain makes of views of one shape, all of one type; without links, of the one view.
+/// A reduction of what the first chain makes of views of one shape, all of one type (without links, of the one view),
+/// and the second chain on its result.
 pub(super) fn reduce_chain(
     op: &Reduce,
-    links: &[Link],
+    [links, tail]: [&[Link]; 2],
     ins: &[Layout],
     dtype: DType,
     y: &Operand,
@@ -294,6 +305,7 @@ pub(super) fn reduce_chain(
         first,
         last,
         links,
+        tail,
         views: &Views::new(ins, op.axes)?,
         from: Slot::In(0),
         between: 0,
@@ -311,6 +323,7 @@ struct Reduction<'a> {
     first: &'a str,
     last: &'a str,
     links: &'a [Link],
+    tail: &'a [Link],
     views: &'a Views,
     from: Slot,
     /// Number of the scratch for the parts.
@@ -321,7 +334,7 @@ struct Reduction<'a> {
 
 impl Reduction<'_> {
     fn lower(&self, program: &mut Program, caps: &Caps) -> Result<()> {
-        let &Reduction { first, last, links, views, from, y_offset, dtype, .. } = self;
+        let &Reduction { first, last, links, tail, views, from, y_offset, dtype, .. } = self;
         let (results, length) = (views.kept[0].numel(), views.reduced[0].numel());
         // Whole fours in each part.
         let chunk = chunk(results, length, 1, caps) & !3;
@@ -329,15 +342,26 @@ impl Reduction<'_> {
         let to = Slot::Out(0);
         if length <= chunk {
             let chunk = length;
-            let only = Pass { op: last, links, views, from, to, y_offset, chunk, scale, dtype };
+            let only =
+                Pass { op: last, links, tail, views, from, to, y_offset, chunk, scale, dtype };
             program.launches.push(pass(&only, caps)?.0);
             return Ok(());
         }
         let chunks = length.div_ceil(chunk);
         let between = Slot::Scratch(self.between);
         program.scratch.push(results * chunks * 4);
-        let parts =
-            Pass { op: first, links, views, from, to: between, y_offset: 0, chunk, scale, dtype };
+        let parts = Pass {
+            op: first,
+            links,
+            tail: &[],
+            views,
+            from,
+            to: between,
+            y_offset: 0,
+            chunk,
+            scale,
+            dtype,
+        };
         let (launch, fours) = pass(&parts, caps)?;
         program.launches.push(launch);
         let lay = |shape: &[usize], strides: &[usize]| Layout {
@@ -353,6 +377,7 @@ impl Reduction<'_> {
         let end = Pass {
             op: last,
             links: &[],
+            tail,
             views: &rest,
             from: between,
             to,
@@ -379,6 +404,7 @@ pub(super) fn mean_of_scratch(
         first: "sum",
         last: "mean",
         links: &[],
+        tail: &[],
         views: &Views::new(&[values], 1)?,
         from: Slot::Scratch(0),
         between: program.scratch.len(),
