@@ -124,10 +124,10 @@ pub fn join(op: &str) -> Option<Expression> {
     let (function, parts): (_, &'static [&'static str]) = match op {
         // Sum, and mean by its scale; of nothing 0 or NaN, as the parameters say.
         "sum" => (
-            "fn start(first: elem) -> elem { return 0.0; }\n\
+            "fn start(first: elem) -> elem { return elem(0.0); }\n\
              fn join(a: elem, b: elem) -> elem { return a + b; }\n\
              fn finish(a: elem) -> elem {\n  \
-               return select(a * params.scale, bitcast<f32>(params.nan), params.length == 0u);\n}",
+               return select(a * params.scale, elem(bitcast<f32>(params.nan)), params.length == 0u);\n}",
             &[],
         ),
         "sum_int" => (

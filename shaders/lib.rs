@@ -35,15 +35,14 @@ macro_rules! files {
 
 /// Kernels that are whole files.
 const KERNELS: &[(&str, &str)] = files!(
-    "adapt_scale" "adjust" "norm_join" "norm_parts" "update"
-    "arg_reduce" "cross_entropy_groups" "cross_entropy_lanes" "gather_rows"
-    "generate" "map1" "map2" "map3" "matmul_tiled" "narrow_f16" "one_hot" "random" "random_advance"
-    "reduce_groups" "reduce_lanes" "roofline_copy" "roofline_multiply_add" "scatter_rows" "softmax_backward_groups"
-    "softmax_backward_lanes" "softmax_groups" "softmax_lanes" "widen_f16"
-    "avg_pool" "avg_pool_backward" "max_pool" "max_pool_backward"
-    "batch_norm" "batch_norm_backward" "batch_norm_groups" "batch_norm_join" "batch_norm_lanes"
-    "dropout" "random_take" "norm_lanes" "norm_groups" "norm_backward_lanes" "norm_backward_groups" "norm_columns"
-    "avg_pool" "avg_pool_backward" "conv_pack" "max_pool" "max_pool_backward"
+    "adapt_scale" "adjust" "arg_reduce" "avg_pool" "avg_pool_backward" "batch_norm"
+    "batch_norm_backward" "batch_norm_groups" "batch_norm_join" "batch_norm_lanes" "conv_pack"
+    "cross_entropy_groups" "cross_entropy_lanes" "dropout" "gather_rows" "generate" "map1" "map2"
+    "map3" "matmul_tiled" "max_pool" "max_pool_backward" "narrow_f16" "norm_backward_groups"
+    "norm_backward_lanes" "norm_columns" "norm_groups" "norm_join" "norm_lanes" "norm_parts"
+    "one_hot" "random" "random_advance" "random_take" "roofline_copy" "roofline_multiply_add"
+    "scatter_rows" "softmax_backward_groups" "softmax_backward_lanes" "softmax_groups"
+    "softmax_lanes" "update" "widen_f16"
 );
 
 /// Kernels that must be unrolled, or whose bindings vary, and are therefore templates.
@@ -61,6 +60,14 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("matmul_thin", include_str!("matmul_thin.wgsl.jinja")),
     ("matmul_sum", include_str!("matmul_sum.wgsl.jinja")),
     ("matmul_cooperative", include_str!("matmul_cooperative.wgsl.jinja")),
+    (
+        "reduce_groups",
+        concat!(include_str!("lib/reduce_places.jinja"), include_str!("reduce_groups.wgsl.jinja")),
+    ),
+    (
+        "reduce_lanes",
+        concat!(include_str!("lib/reduce_places.jinja"), include_str!("reduce_lanes.wgsl.jinja")),
+    ),
     ("softmax_backward_registers", include_str!("softmax_backward_registers.wgsl.jinja")),
     ("softmax_registers", include_str!("softmax_registers.wgsl.jinja")),
     ("conv_lanes", include_str!("conv_lanes.wgsl.jinja")),

@@ -5,6 +5,7 @@
 //   launch    any number of workgroups; see walk
 //   types     elem_* is what apply sees, slot_* how it lies in memory: both scalar, or vec4 along the
 //             innermost axis, where a slot that stays scalar is spread over the four
+//   constants RANK: axes; CARRY: two axes, and a thread's step is at most the size of the inner one
 //   numerics  those of apply; no arithmetic here
 
 struct Params {
@@ -36,16 +37,34 @@ fn main(
   // Named before the loop, since software adapters would load them at each turn.
   let offsets = params.offsets;
   let last = vec4(pick(params.y, RANK - 1u), pick(params.a, RANK - 1u), pick(params.b, RANK - 1u), pick(params.c, RANK - 1u));
+  let size = params.shape[0].x;
+  let by_col = vec4(params.y[0].x, params.a[0].x, params.b[0].x, params.c[0].x);
+  let by_row = vec4(params.y[0].y, params.a[0].y, params.b[0].y, params.c[0].y);
+  var col = 0u;
+  var row = 0u;
+  if (CARRY == 1u) {
+    row = turn.first / size;
+    col = turn.first - row * size;
+  }
   for (var i = turn.first; i < turn.end; i += turn.step) {
     var at = offsets;
-    var rest = i;
-    for (var axis = 0u; axis < RANK - 1u; axis++) {
-      let size = pick(params.shape, axis);
-      let here = rest % size;
-      rest /= size;
-      at += here * vec4(pick(params.y, axis), pick(params.a, axis), pick(params.b, axis), pick(params.c, axis));
+    if (CARRY == 1u) {
+      // Of two axes: counted on instead of divided.
+      at += col * by_col + row * by_row;
+      col += turn.step;
+      let over = col >= size;
+      col = select(col, col - size, over);
+      row += select(0u, 1u, over);
+    } else {
+      var rest = i;
+      for (var axis = 0u; axis < RANK - 1u; axis++) {
+        let size = pick(params.shape, axis);
+        let here = rest % size;
+        rest /= size;
+        at += here * vec4(pick(params.y, axis), pick(params.a, axis), pick(params.b, axis), pick(params.c, axis));
+      }
+      at += rest * last;
     }
-    at += rest * last;
     y[at.x] = apply(elem_a(a[at.y]), elem_b(b[at.z]), elem_c(c[at.w]));
   }
 }

@@ -286,6 +286,23 @@ const FACTS: &[Fact] = &[
         }
         assert_eq!(read(&count).unwrap(), [20.0; 3]);
     }),
+    ("a_trim_between_runs_takes_nothing_that_is_needed", |d| {
+        let step = Step::new(d, |x| Ok(vec![x[0].try_add(1.0)?.matmul(&x[0])?]));
+        let run = |i: usize| {
+            let x = Tensor::full([4, 4], i as f64, DType::F32, d).unwrap();
+            step.run(&[&x]).unwrap().swap_remove(0)
+        };
+        let kept: Vec<Tensor> = (0..6)
+            .map(|i| {
+                let y = run(i);
+                d.trim();
+                y
+            })
+            .collect();
+        for (i, y) in kept.iter().enumerate() {
+            assert_eq!(read(y).unwrap(), [(4 * i * (i + 1)) as f64; 16], "run {i}");
+        }
+    }),
     ("one_result_twice_and_an_input_returned", |d| {
         let step = Step::new(d, |x| {
             let y = x[0].try_add(1.0)?;
@@ -517,6 +534,52 @@ const FACTS: &[Fact] = &[
         assert_eq!((after.pipelines, after.uploads), (before.pipelines, before.uploads));
         assert_eq!(d.memory().in_use(), memory.in_use());
         assert_eq!(d.memory().peak, memory.peak);
+    }),
+    ("a_reduction_takes_in_what_feeds_it", |d| {
+        let (x, y) = (draw(1, &[20, 36], d), draw(2, &[20, 36], d));
+        let count = |body: &dyn Fn(&[Tensor]) -> Result<Vec<Tensor>>, want: usize| {
+            let step = Step::new(d, body);
+            let report = step.report(&[&x, &y]).unwrap();
+            let got = step.run(&[&x, &y]).unwrap();
+            for (got, want) in got.iter().zip(body(&[x.clone(), y.clone()]).unwrap()) {
+                near("chain", &read(got).unwrap(), &read(&want).unwrap());
+            }
+            if Gpu::of(d).is_some() {
+                assert_eq!(report.dispatches, want, "{report}");
+            }
+        };
+        count(&|x| Ok(vec![x[0].mse(&x[1])?]), 1);
+        count(&|x| Ok(vec![x[0].abs()?.sum([0])?]), 1);
+        count(&|x| Ok(vec![x[0].try_mul(2.0)?.try_sub(&x[1])?.max([1])?]), 1);
+        // Somebody else reads what is reduced, or the step returns it, or it is another view of it.
+        let kept = |x: &[Tensor]| {
+            let square = x[0].square()?;
+            Ok(vec![square.sum([0])?, square])
+        };
+        count(&kept, 2);
+        let twice = |x: &[Tensor]| {
+            let square = x[0].square()?;
+            Ok(vec![square.sum([0])?, square.sum([1])?])
+        };
+        count(&twice, 3);
+        count(&|x| Ok(vec![x[0].square()?.slice(0, 1..5)?.sum([0])?]), 2);
+        // What goes on with the result.
+        count(&|x| Ok(vec![x[0].var([1], 1)?.sqrt()?, x[1].sum([0])?.try_mul(2.0)?]), 3);
+        let result_kept = |x: &[Tensor]| {
+            let sum = x[0].sum([0])?;
+            Ok(vec![sum.try_mul(2.0)?, sum])
+        };
+        count(&result_kept, 2);
+    }),
+    ("a_reduction_does_not_read_what_changed_meanwhile", |d| {
+        let state = Tensor::ones([5], d).unwrap();
+        let step = Step::new(d, |_| {
+            let before = state.try_mul(10.0)?;
+            state.assign(&Tensor::zeros([5], d)?)?;
+            Ok(vec![before.sum_all()?])
+        });
+        assert_eq!(read(&step.run(&[]).unwrap()[0]).unwrap(), [50.0]);
+        assert_eq!(read(&step.run(&[]).unwrap()[0]).unwrap(), [0.0]);
     }),
     ("a_step_costs_what_it_did", |d| {
         let Some(gpu) = Gpu::of(d) else { return };

@@ -6,14 +6,17 @@ struct Params {
   a_offset: u32, a_row: u32, a_col: u32, b_offset: u32,
   b_row: u32, b_col: u32, y_offset: u32, y_row: u32,
   y_batch: u32, grid_x: u32, blocks_m: u32, blocks_n: u32,
-  slope: f32, bias_offset: u32, bias_col: u32,
+  unused_0: u32, bias_offset: u32, bias_col: u32,
   // An operand of the epilogue that lies as y does, but for its offset.
   extra_offset: u32,
   batch_shape: vec4<u32>,
   a_batch: vec4<u32>,
   b_batch: vec4<u32>,
   // k in parts of part_k, a multiple of 32; the sum over part p of product z is matrix z * parts + p of y.
-  parts: u32, part_k: u32, unused_0: u32, unused_1: u32,
+  parts: u32, part_k: u32,
+  // For what follows the product: NaN as bits, and the numbers of its operations, likewise.
+  nan: u32, unused_1: u32,
+  numbers: array<vec4<u32>, 2>,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -34,7 +37,7 @@ fn dot_u32(p: vec4<u32>, q: vec4<u32>) -> u32 {
 //
 //   a [batch.., m, k], b [batch.., k, n], bias [n], all f32  ->  y [batches * parts, m, n], unit column stride
 //   bindings  0 params, 1 a (read), 2 b (read), with bias 3 bias (read), with extra the next one (read), last y (write)
-//   params    144 bytes, lib/matmul_params
+//   params    176 bytes, lib/matmul_params
 //   template  bm, bn, bk: tile of a workgroup; edge: 8 or 16, the size that the adapter lists; sm, sn: subgroups down and
 //             across, each with bm / sm x bn / sn of y in named accumulators (arrays of them do not pass naga);
 //             subgroup: lanes of each subgroup, the same for all; bk a multiple of edge, (bm + bn) * bk / 16 of threads
@@ -43,7 +46,8 @@ fn dot_u32(p: vec4<u32>, q: vec4<u32>) -> u32 {
 //             a_layout: "row" (a_col = 1) or "col" (a_row = 1); b_layout: "row" (b_col = 1) or "col" (b_row = 1)
 //             whole: m, n, k are multiples of bm, bn, bk, both operands vec4: nothing is masked
 //             packed: workgroup memory as vec4<f16> (Vulkan), else as f16 (Metal loads from scalars only)
-//             bias; extra: lies as y does; activation: the host appends elem and apply(z), with extra apply(z, e)
+//             bias, extra (which lies as y does), activation: the host appends elem and apply(z), apply(z, b), apply(z, e) or
+//             apply(z, b, e), b the bias and e the extra operand; activation wherever there is one of them
 //             The host puts `enable f16; enable wgpu_cooperative_matrix;` in front
 //   launch    blocks_m * blocks_n * parts * batches workgroups of sm * sn * subgroup threads, folded into grid_x * y;
 //             (bm + bn) * (bk + 8) * 2 + sm * sn * edge² * 4 bytes of workgroup memory

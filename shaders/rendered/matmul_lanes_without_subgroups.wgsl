@@ -3,10 +3,12 @@ fn apply(z: elem) -> elem { return select(z, z * params.slope, z < elem(0.0)); }
 // matmul_lanes: Y = apply(A B + bias) for CPU adapters: eight lanes lie along n; no barrier, no workgroup memory.
 //
 //   a [batch.., m, k], b [batch.., k, n], bias [n]  ->  y [batches, m, n], unit column stride
-//   where masked, what a layer's backward needs beside: e [m, n] as y lies  ->  y = 0 where e is not above 0
-//   where sum_blocks > 0, so many more workgroups: sums [m] of the rows of A, for one batch (a bias's gradient)
+//   y = apply(factor A B + bias), before apply with e, which lies as y does: joined 1, what a layer's backward needs, 0 where
+//   e is not above 0; joined 2, a residual, + e; joined 0, no e
+//   where sum_blocks > 0, so many more workgroups: sums [m] of the rows of A, for one batch (a bias's
+//   gradient); with sums_beside they lie in y's buffer, which may not be bound twice to be written
 //   bindings  0 params, 1 a (read), 2 b (read), 3 bias (read), 4 e (read), 5 y (write, always f32), 6 sums (write)
-//   params    144 bytes; offsets and strides in elements. bias_col 0 repeats one value
+//   params    160 bytes; offsets and strides in elements. bias_col 0 repeats one value
 //   template  rows (a multiple of 8), cols4: a lane keeps rows x cols4 vec4 of y, a workgroup rows x 32 cols4
 //             a_vec4, b_vec4: bound as vec4; offset and all strides but the unit one divisible by 4, binding
 //             padded to 16 bytes. Otherwise f32, and any strides at all
@@ -27,7 +29,8 @@ struct Params {
   batch_shape: vec4<u32>,
   a_batch: vec4<u32>,
   b_batch: vec4<u32>,
-  masked: u32, sums_offset: u32, sum_blocks: u32, unused: u32,
+  joined: u32, sums_offset: u32, sum_blocks: u32, factor: f32,
+  sums_beside: u32, unused_0: u32, unused_1: u32, unused_2: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -66,7 +69,9 @@ fn sum_rows(block: u32, lane: u32) {
     total += part;
   }
   for (var c = 0u; c < 4u; c++) {
-    if (rows[c] < params.m) { sums[params.sums_offset + rows[c]] = total[c]; }
+    if (rows[c] >= params.m) { continue; }
+    if (params.sums_beside == 1u) { y[params.sums_offset + rows[c]] = total[c]; }
+    else { sums[params.sums_offset + rows[c]] = total[c]; }
   }
 }
 
@@ -237,13 +242,26 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   let cols1 = vec4(first_col + 32u) + vec4(0u, 1u, 2u, 3u);
   let bias_at1 = params.bias_offset + min(cols1, vec4(last.y)) * params.bias_col;
   let bias1 = vec4(bias[bias_at1[0]], bias[bias_at1[1]], bias[bias_at1[2]], bias[bias_at1[3]]);
+  // A loop of no or one turn: software adapters would not skip a branch.
+  let joins = min(params.joined, 1u);
   for (var row = first_row; row < row_end; row++) {
-    let at = y_start + row * params.y_row;
-    let z0 = apply(y0_0 + bias0);
-    if (cols0[0] < params.n) { y[at + cols0[0]] = z0[0]; }
-    if (cols0[1] < params.n) { y[at + cols0[1]] = z0[1]; }
-    if (cols0[2] < params.n) { y[at + cols0[2]] = z0[2]; }
-    if (cols0[3] < params.n) { y[at + cols0[3]] = z0[3]; }
+    let at = row * params.y_row;
+    var z0 = y0_0 * params.factor + bias0;
+    var z1 = y0_1 * params.factor + bias1;
+    for (var turn = 0u; turn < joins; turn++) {
+      let e_start = params.extra_offset + batch * params.y_batch + at;
+      let e_at0 = e_start + min(cols0, vec4(last.y));
+      let e0 = vec4(e[e_at0[0]], e[e_at0[1]], e[e_at0[2]], e[e_at0[3]]);
+      z0 = select(z0 + e0, select(vec4(0.0), z0, e0 > vec4(0.0)), params.joined == 1u);
+      let e_at1 = e_start + min(cols1, vec4(last.y));
+      let e1 = vec4(e[e_at1[0]], e[e_at1[1]], e[e_at1[2]], e[e_at1[3]]);
+      z1 = select(z1 + e1, select(vec4(0.0), z1, e1 > vec4(0.0)), params.joined == 1u);
+    }
+    z0 = apply(z0);
+    if (cols0[0] < params.n) { y[y_start + at + cols0[0]] = z0[0]; }
+    if (cols0[1] < params.n) { y[y_start + at + cols0[1]] = z0[1]; }
+    if (cols0[2] < params.n) { y[y_start + at + cols0[2]] = z0[2]; }
+    if (cols0[3] < params.n) { y[y_start + at + cols0[3]] = z0[3]; }
     y0_0 = y1_0;
     y1_0 = y2_0;
     y2_0 = y3_0;
@@ -259,11 +277,11 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     y12_0 = y13_0;
     y13_0 = y14_0;
     y14_0 = y15_0;
-    let z1 = apply(y0_1 + bias1);
-    if (cols1[0] < params.n) { y[at + cols1[0]] = z1[0]; }
-    if (cols1[1] < params.n) { y[at + cols1[1]] = z1[1]; }
-    if (cols1[2] < params.n) { y[at + cols1[2]] = z1[2]; }
-    if (cols1[3] < params.n) { y[at + cols1[3]] = z1[3]; }
+    z1 = apply(z1);
+    if (cols1[0] < params.n) { y[y_start + at + cols1[0]] = z1[0]; }
+    if (cols1[1] < params.n) { y[y_start + at + cols1[1]] = z1[1]; }
+    if (cols1[2] < params.n) { y[y_start + at + cols1[2]] = z1[2]; }
+    if (cols1[3] < params.n) { y[y_start + at + cols1[3]] = z1[3]; }
     y0_1 = y1_1;
     y1_1 = y2_1;
     y2_1 = y3_1;
@@ -279,41 +297,5 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     y12_1 = y13_1;
     y13_1 = y14_1;
     y14_1 = y15_1;
-  }
-
-  // In a loop of its own, which other products leave at once.
-  for (var row = first_row; row < select(first_row, row_end, params.masked == 1u); row++) {
-    if (cols0[0] < params.n) {
-      let at = row * params.y_row + cols0[0];
-      if (!(e[params.extra_offset + at] > 0.0)) { y[y_start + at] = 0.0; }
-    }
-    if (cols0[1] < params.n) {
-      let at = row * params.y_row + cols0[1];
-      if (!(e[params.extra_offset + at] > 0.0)) { y[y_start + at] = 0.0; }
-    }
-    if (cols0[2] < params.n) {
-      let at = row * params.y_row + cols0[2];
-      if (!(e[params.extra_offset + at] > 0.0)) { y[y_start + at] = 0.0; }
-    }
-    if (cols0[3] < params.n) {
-      let at = row * params.y_row + cols0[3];
-      if (!(e[params.extra_offset + at] > 0.0)) { y[y_start + at] = 0.0; }
-    }
-    if (cols1[0] < params.n) {
-      let at = row * params.y_row + cols1[0];
-      if (!(e[params.extra_offset + at] > 0.0)) { y[y_start + at] = 0.0; }
-    }
-    if (cols1[1] < params.n) {
-      let at = row * params.y_row + cols1[1];
-      if (!(e[params.extra_offset + at] > 0.0)) { y[y_start + at] = 0.0; }
-    }
-    if (cols1[2] < params.n) {
-      let at = row * params.y_row + cols1[2];
-      if (!(e[params.extra_offset + at] > 0.0)) { y[y_start + at] = 0.0; }
-    }
-    if (cols1[3] < params.n) {
-      let at = row * params.y_row + cols1[3];
-      if (!(e[params.extra_offset + at] > 0.0)) { y[y_start + at] = 0.0; }
-    }
   }
 }

@@ -5,14 +5,17 @@ struct Params {
   a_offset: u32, a_row: u32, a_col: u32, b_offset: u32,
   b_row: u32, b_col: u32, y_offset: u32, y_row: u32,
   y_batch: u32, grid_x: u32, blocks_m: u32, blocks_n: u32,
-  slope: f32, bias_offset: u32, bias_col: u32,
+  unused_0: u32, bias_offset: u32, bias_col: u32,
   // An operand of the epilogue that lies as y does, but for its offset.
   extra_offset: u32,
   batch_shape: vec4<u32>,
   a_batch: vec4<u32>,
   b_batch: vec4<u32>,
   // k in parts of part_k, a multiple of 32; the sum over part p of product z is matrix z * parts + p of y.
-  parts: u32, part_k: u32, unused_0: u32, unused_1: u32,
+  parts: u32, part_k: u32,
+  // For what follows the product: NaN as bits, and the numbers of its operations, likewise.
+  nan: u32, unused_1: u32,
+  numbers: array<vec4<u32>, 2>,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -33,7 +36,7 @@ fn dot_u32(p: vec4<u32>, q: vec4<u32>) -> u32 {
 //
 //   a [batch.., m, k], b [batch.., k, n], bias [n]  ->  y [batches * parts, m, n], unit column stride
 //   bindings  0 params, 1 a (read), 2 b (read), with bias 3 bias (read), with extra the next one (read), last y (write)
-//   params    144 bytes, lib/matmul_params
+//   params    176 bytes, lib/matmul_params
 //   template  bm, bn, bk: tile of a workgroup, bm and bn multiples of 32, bk 4, 8, 12 or 16; tm, tn: tile of a thread,
 //             multiples of 4, bn / tn 8 or 16, bm / tm a multiple of 4; (bm + bn) * bk / 16 a multiple of the threads
 //             a_vec4, b_vec4: bound as vec4; offset and all strides but the unit one divisible by 4, binding
@@ -41,7 +44,8 @@ fn dot_u32(p: vec4<u32>, q: vec4<u32>) -> u32 {
 //             a_layout: "row" (a_col = 1) or "col" (a_row = 1); b_layout: "row" (b_col = 1) or "col" (b_row = 1)
 //             y_vec4: bound as vec4; n, y_offset, y_row, y_batch (with extra its offset too) divisible by 4
 //             whole: m, n, k are multiples of bm, bn, bk, all three operands vec4: nothing is masked
-//             bias; extra: lies as y does; activation: the host appends elem and apply(z), with extra apply(z, e)
+//             bias, extra (which lies as y does), activation: the host appends elem and apply(z), apply(z, b), apply(z, e) or
+//             apply(z, b, e), b the bias and e the extra operand; activation wherever there is one of them
 //   launch    blocks_m * blocks_n * parts * batches workgroups of bm / tm * bn / tn threads, folded into grid_x * y;
 //             (bm + bn) * bk * 4 bytes of workgroup memory: 16 KiB, the floor of WebGPU, for 128 x 128 x 16
 //   numerics  f32 products summed in order of k, fused where the GPU does; what lies past m, n, k may be NaN;

@@ -5,14 +5,17 @@ struct Params {
   a_offset: u32, a_row: u32, a_col: u32, b_offset: u32,
   b_row: u32, b_col: u32, y_offset: u32, y_row: u32,
   y_batch: u32, grid_x: u32, blocks_m: u32, blocks_n: u32,
-  slope: f32, bias_offset: u32, bias_col: u32,
+  unused_0: u32, bias_offset: u32, bias_col: u32,
   // An operand of the epilogue that lies as y does, but for its offset.
   extra_offset: u32,
   batch_shape: vec4<u32>,
   a_batch: vec4<u32>,
   b_batch: vec4<u32>,
   // k in parts of part_k, a multiple of 32; the sum over part p of product z is matrix z * parts + p of y.
-  parts: u32, part_k: u32, unused_0: u32, unused_1: u32,
+  parts: u32, part_k: u32,
+  // For what follows the product: NaN as bits, and the numbers of its operations, likewise.
+  nan: u32, unused_1: u32,
+  numbers: array<vec4<u32>, 2>,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -33,9 +36,10 @@ fn dot_u32(p: vec4<u32>, q: vec4<u32>) -> u32 {
 //
 //   a [batches, parts, m, n], contiguous from offset 0, bias [n]  ->  y [batches, m, n], contiguous
 //   bindings  0 params, 1 a (read), with bias 2 bias (read), with extra the next one (read), last y (write)
-//   params    144 bytes, lib/matmul_params; of those m, n, batches, parts, y_offset and what belongs to bias and extra
+//   params    176 bytes, lib/matmul_params; of those m, n, batches, parts, y_offset and what belongs to bias and extra
 //   template  vec4: n, y_offset (with extra its offset too) divisible by 4
-//             bias; extra: lies as y does; activation: the host appends elem and apply(z), with extra apply(z, e)
+//             bias, extra (which lies as y does), activation: the host appends elem and apply(z), apply(z, b), apply(z, e) or
+//             apply(z, b, e), b the bias and e the extra operand; activation wherever there is one of them
 //   launch    threads step by the size of the grid; 64 a workgroup
 //   numerics  f32, part after part
 //   source    own. A second launch rather than atomic adds: those come in any order, and no two runs would agree

@@ -5,14 +5,17 @@ struct Params {
   a_offset: u32, a_row: u32, a_col: u32, b_offset: u32,
   b_row: u32, b_col: u32, y_offset: u32, y_row: u32,
   y_batch: u32, grid_x: u32, blocks_m: u32, blocks_n: u32,
-  slope: f32, bias_offset: u32, bias_col: u32,
+  unused_0: u32, bias_offset: u32, bias_col: u32,
   // An operand of the epilogue that lies as y does, but for its offset.
   extra_offset: u32,
   batch_shape: vec4<u32>,
   a_batch: vec4<u32>,
   b_batch: vec4<u32>,
   // k in parts of part_k, a multiple of 32; the sum over part p of product z is matrix z * parts + p of y.
-  parts: u32, part_k: u32, unused_0: u32, unused_1: u32,
+  parts: u32, part_k: u32,
+  // For what follows the product: NaN as bits, and the numbers of its operations, likewise.
+  nan: u32, unused_1: u32,
+  numbers: array<vec4<u32>, 2>,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -33,13 +36,14 @@ fn dot_u32(p: vec4<u32>, q: vec4<u32>) -> u32 {
 //
 //   a [batch.., m, k], b [batch.., k, n], bias [n]  ->  y [batches * parts, m, n], unit column stride
 //   bindings  0 params, 1 a (read), 2 b (read), with bias 3 bias (read), with extra the next one (read), last y (write)
-//   params    144 bytes, lib/matmul_params
+//   params    176 bytes, lib/matmul_params
 //   template  by_col: 0, lines are the rows of A and y has few columns; 1, lines are the columns of B and y has few rows
 //             few: 1, 2, 4 or 8 of those at once, at most tk; tl, tk: threads across lines and along k, tk a power of two
 //             unit: the large operand is contiguous along "k" or along the "line"s and bound as vec4, or "none": f32
 //             x_vec4: the small operand is contiguous along k and bound as vec4. Where bound as vec4, offset and all
 //             strides but the unit one are divisible by 4, the binding padded to 16 bytes
-//             bias; extra: lies as y does; activation: the host appends elem and apply(z), with extra apply(z, e)
+//             bias, extra (which lies as y does), activation: the host appends elem and apply(z), apply(z, b), apply(z, e) or
+//             apply(z, b, e), b the bias and e the extra operand; activation wherever there is one of them
 //   launch    blocks_m * blocks_n * parts * batches workgroups of tl * tk threads, each for 4 tl lines x few, folded into
 //             grid_x * y; few * tl * tk * 16 bytes of workgroup memory
 //   numerics  f32; a thread sums every tk-th four of k, a tree sums the threads; what lies past m, n, k may be NaN

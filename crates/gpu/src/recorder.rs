@@ -12,10 +12,10 @@ use crate::{
 };
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
-use wgrad_core::{Error, ErrorKind, Result, Role, View, foreign_buffer};
+use wgrad_core::{Buf, Error, ErrorKind, Result, Role, View, foreign_buffer};
 
 /// Launches gathered before a submit.
 const MAX_LAUNCHES: usize = 256;
@@ -24,17 +24,25 @@ const MAX_IN_FLIGHT: usize = 8;
 /// Bytes uploaded before a submit, so that wgpu can let go of its copies.
 const MAX_UPLOADED: usize = 64 << 20;
 
-/// A launch ready to be encoded.
-struct Recorded {
-    pipeline: Arc<Pipeline>,
-    group: wgpu::BindGroup,
-    params_at: u32,
-    grid: [u32; 2],
+/// A launch ready to be encoded any number of times.
+pub(crate) struct Ready {
+    pub pipeline: Arc<Pipeline>,
+    pub params_at: u32,
+    pub grid: [u32; 2],
+    pub work: u64,
+}
+
+impl Ready {
+    pub fn encode(&self, pass: &mut wgpu::ComputePass, group: &wgpu::BindGroup) {
+        pass.set_pipeline(&self.pipeline.raw);
+        pass.set_bind_group(0, group, &[self.params_at]);
+        pass.dispatch_workgroups(self.grid[0], self.grid[1], 1);
+    }
 }
 
 #[derive(Default)]
 pub(crate) struct State {
-    launches: Vec<Recorded>,
+    launches: Vec<(Ready, wgpu::BindGroup)>,
     /// Parameters of all launches since the last submit.
     params: Vec<u8>,
     /// Estimated work since the last submit.
@@ -66,6 +74,11 @@ pub struct Counts {
     pub pipelines: u64,
 }
 
+/// What keeps memory for later that can be had anew.
+pub(crate) trait Trim: Send + Sync {
+    fn trim(&self);
+}
+
 pub(crate) struct Recorder {
     pub device: wgpu::Device,
     queue: wgpu::Queue,
@@ -79,6 +92,8 @@ pub(crate) struct Recorder {
     spare: wgpu::Buffer,
     max_work: u64,
     state: Mutex<State>,
+    /// What plans keep beyond a run.
+    caches: Mutex<Vec<Weak<dyn Trim>>>,
     counts: Mutex<Counts>,
     /// Names of the kernels dispatched, while a test listens.
     listener: Mutex<Option<Vec<wgrad_shaders::Kernel>>>,
@@ -133,6 +148,7 @@ impl Recorder {
             zeros,
             spare,
             state: Mutex::default(),
+            caches: Mutex::default(),
             counts: Mutex::default(),
             listener: Mutex::default(),
         })
@@ -169,6 +185,18 @@ impl Recorder {
             }
             self.wait(Duration::from_secs(60))
         })
+    }
+
+    /// The same as a handle.
+    pub fn buf(&self, bytes: usize, role: Role) -> Result<Buf> {
+        Ok(Buf::new(self.alloc(bytes, role)?, bytes))
+    }
+
+    /// Has `trim` let go of what `cache` keeps.
+    pub fn trims(&self, cache: &Arc<dyn Trim>) {
+        let mut caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
+        caches.retain(|cache| cache.strong_count() > 0);
+        caches.push(Arc::downgrade(cache));
     }
 
     /// Records a program.
@@ -238,12 +266,8 @@ impl Recorder {
         state.params.extend_from_slice(bytemuck::cast_slice(&words));
         state.params.resize(params_at + PARAMS_BYTES as usize, 0);
         self.ran(std::slice::from_ref(&launch.kernel));
-        state.launches.push(Recorded {
-            pipeline,
-            group,
-            params_at: params_at as u32,
-            grid: launch.grid,
-        });
+        let (params_at, grid, work) = (params_at as u32, launch.grid, launch.work);
+        state.launches.push((Ready { pipeline, params_at, grid, work }, group));
         state.work = state.work.saturating_add(launch.work);
         Ok(())
     }
@@ -320,11 +344,7 @@ impl Recorder {
         let launches = std::mem::take(&mut state.launches);
         if !launches.is_empty() {
             self.pass(state, 0, |pass| {
-                for launch in &launches {
-                    pass.set_pipeline(&launch.pipeline.raw);
-                    pass.set_bind_group(0, &launch.group, &[launch.params_at]);
-                    pass.dispatch_workgroups(launch.grid[0], launch.grid[1], 1);
-                }
+                launches.iter().for_each(|(launch, group)| launch.encode(pass, group));
             });
         }
     }
@@ -463,6 +483,8 @@ impl Recorder {
 
     /// Gives unused memory back.
     pub fn trim(&self) {
+        let caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        caches.iter().filter_map(Weak::upgrade).for_each(|cache| cache.trim());
         let mut state = self.state();
         if let Err(error) = self.submit_now(&mut state) {
             log::warn!("trim: {error}");

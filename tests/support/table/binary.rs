@@ -47,7 +47,7 @@ fn operands(op: Binary, a: &[usize], b: &[usize]) -> [Input; 2] {
 }
 
 /// Shapes that broadcast, in every direction.
-const PAIRS: [[&[usize]; 2]; 12] = [
+const PAIRS: [[&[usize]; 2]; 14] = [
     [&[], &[]],
     [&[33], &[]],
     [&[], &[65]],
@@ -60,6 +60,9 @@ const PAIRS: [[&[usize]; 2]; 12] = [
     [&[129], &[129]],
     [&[2, 3, 1, 2, 3, 4], &[2, 1, 5, 1, 3, 1]],
     [&[6, 64], &[1, 64]],
+    // Threads go through several rows.
+    [&[150, 9], &[9]],
+    [&[40, 132], &[40, 1]],
 ];
 
 /// How two operands of shape [4, 8] lie.
@@ -200,6 +203,7 @@ fn choices() -> Vec<Row> {
             three(&[4, 8], &[4, 8], &[4, 8]),
             three(&[4, 1], &[8], &[3, 1, 8]),
             three(&[0], &[0], &[1]),
+            three(&[150, 1], &[9], &[150, 9]),
             Case::new([
                 truth(&[4, 8]).lie(Lie::Transposed),
                 floats(&[4, 8], -1.0, 1.0).lie(Lie::Spread),

@@ -50,6 +50,8 @@ fn over(name: &str, reduction: [Reduction; 2], axes: &'static [isize], keep: boo
         .cases([of(&[1, 1, 1]), of(&[5, 7, 11])])
         .cases([of(&[2, 33, 65]), of(&[300, 2, 300])].map(crowded))
         .cases(lying)
+        // Enough to be read four at a time.
+        .cases(in_every_lie(floats(&[16, 24, 64], -1.0, 1.0)).map(|x| case(x, axes).forward_only()))
         .kernels(LANES)
         .hardware(GROUPS);
     if !extreme {
@@ -67,6 +69,12 @@ fn floating() -> Vec<Row> {
         rows.push(over(name, reduction, &[0, 2], true));
         rows.push(over(name, reduction, &[0, 1, 2], false));
     }
+    rows.push(
+        row("sum fours", "sum", |x| x[0].sum([1]))
+            .cases([[16, 1024], [9, 2048]].map(|shape| case(floats(&shape, -1.0, 1.0), &[1])))
+            .kernels(LANES)
+            .hardware(&["reduce_groups"]),
+    );
     rows.push(
         row("sum two_passes", "sum", |x| x[0].sum([0]))
             .cases([9_001, 70_003, 4_097].map(|n| case(floats(&[n], -1.0, 1.0), &[0])))

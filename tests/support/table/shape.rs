@@ -56,6 +56,7 @@ fn copies() -> Vec<Row> {
                     .map(|lie| Case::new([input(&[2, 3, 4, 5, 2, 3]).lie(lie)])),
             )
             .case(Case::new([whole(&[5, 7], -9, 9).lie(Lie::Transposed)]))
+            .case(Case::new([input(&[150, 9]).lie(Lie::Transposed)]))
             .case(Case::new([truth(&[5, 7]).lie(Lie::Transposed)]))
             .kernels(&["map1"]),
         row("contiguous beyond_one_grid", "exact", |x| x[0].t()?.contiguous())

@@ -172,6 +172,66 @@ fn products() -> Vec<Row> {
     ]
 }
 
+/// A recorded reduction of what a chain makes, in one kernel or in two passes.
+fn reduced(
+    name: &'static str,
+    rule: &'static str,
+    axes: &'static [isize],
+    body: fn(&[Tensor], &[isize]) -> Result<Tensor>,
+) -> Row {
+    let number = |shape: &[usize]| floats(shape, -1.0, 1.0).fixed();
+    let with = |x: Input, y: &[usize]| {
+        let terms = axes.iter().map(|&axis| x.shape[axis as usize]).product();
+        Case::new([x, number(y)]).terms(terms)
+    };
+    let case = |shape: &[usize], y: &[usize]| with(number(shape), y);
+    row(name, rule, move |x| recorded(x, |x| body(x, axes)))
+        .cases([
+            case(&[1, 1, 1], &[1]),
+            case(&[5, 7, 11], &[5, 7, 11]),
+            case(&[4, 6, 8], &[8]),
+            case(&[4, 6, 8], &[6, 1]),
+            case(&[4, 6, 8], &[4, 1, 1]),
+            case(&[2, 33, 65], &[65]),
+            case(&[2, 36, 64], &[2, 36, 64]),
+            case(&[300, 2, 300], &[1, 300]),
+            case(&[1, 5000, 20], &[20]),
+            case(&[3, 2, 5000], &[2, 1]),
+        ])
+        .cases(in_every_lie(number(&[4, 6, 8])).map(|x| with(x, &[6, 8])))
+        // Enough to be read four at a time.
+        .cases(in_every_lie(number(&[16, 24, 64])).map(|x| with(x, &[24, 64])))
+        .cases([case(&[16, 24, 64], &[24, 1]), case(&[16, 24, 64], &[16, 1, 64])])
+        .no_gradient(REASON)
+        .kernels(&["reduce_lanes", "map1", "map2"])
+        .hardware(&["reduce_lanes", "reduce_groups", "map1", "map2"])
+}
+
+/// Chains and the reductions that they feed.
+fn reductions() -> Vec<Row> {
+    let mse = |x: &[Tensor], axes: &[isize]| x[0].try_sub(&x[1])?.square()?.mean(axes);
+    vec![
+        reduced("reduced mse all", "mse", &[0, 1, 2], mse),
+        reduced("reduced mse rows", "mse", &[2], mse),
+        reduced("reduced mse columns", "mse", &[0, 1], mse),
+        reduced("reduced mse middle", "mse", &[1], mse),
+        reduced("reduced sum", "sum", &[0, 2], |x, axes| {
+            x[0].abs()?.try_mul(&x[1].abs()?)?.sum(axes)
+        }),
+        reduced("reduced tail", "chain", &[2], |x, axes| {
+            let mean = x[0].try_mul(&x[1])?.square()?.mean_keep(axes)?;
+            mean.try_add(0.25)?.sqrt()?.reciprocal()?.try_mul(3.0)
+        }),
+        reduced("reduced tail columns", "chain", &[0, 1], |x, axes| {
+            x[0].try_mul(&x[1])?.max(axes)?.try_mul(0.5)?.exp()
+        }),
+        reduced("reduced max", "arithmetic", &[1], |x, axes| x[0].try_mul(&x[1])?.neg()?.max(axes)),
+        reduced("reduced max rows", "arithmetic", &[2], |x, axes| {
+            x[0].try_mul(&x[1])?.neg()?.max(axes)
+        }),
+    ]
+}
+
 pub fn rows() -> Vec<Row> {
     let number = |shape: &[usize]| floats(shape, -2.0, 2.0).fixed();
     let shapes = [&[33, 65][..], &[4, 3, 8], &[2, 3, 4, 5, 6], &[128], &[1], &[0, 3]];
@@ -212,5 +272,6 @@ pub fn rows() -> Vec<Row> {
         .kernels(&kernels),
     ];
     rows.extend(products());
+    rows.extend(reductions());
     rows
 }

@@ -65,14 +65,24 @@ pub(super) struct Text {
 }
 
 pub(super) fn text(links: &[Link], inputs: usize) -> Result<Text> {
+    text_as(["apply", "link"], links, inputs, 0)
+}
+
+/// The same with other names for the chain and its links, and with numbers from position `first` on.
+pub(super) fn text_as(
+    [chain, part]: [&str; 2],
+    links: &[Link],
+    inputs: usize,
+    first: usize,
+) -> Result<Text> {
     let mut all = Text { made: String::new(), parts: Vec::new(), numbers: Vec::new() };
     let mut body = String::new();
     for (i, link) in links.iter().enumerate() {
         let (expression, number) =
             expression(&link.op).ok_or_else(|| super::missing(link.op.name()))?;
-        let mut function = expression.function.replace("fn apply(", &format!("fn link{i}("));
+        let mut function = expression.function.replace("fn apply(", &format!("fn {part}{i}("));
         if function.contains("params.scalar") {
-            let at = all.numbers.len();
+            let at = first + all.numbers.len();
             let place = format!("params.numbers[{}][{}]", at / 4, at % 4);
             function = function.replace("params.scalar", &place);
             all.numbers.push(number);
@@ -89,13 +99,13 @@ pub(super) fn text(links: &[Link], inputs: usize) -> Result<Text> {
             Arg::Link(v) => format!("v{v}"),
         };
         let args: Vec<String> = link.args.iter().map(name).collect();
-        let _ = writeln!(body, "  let v{i} = link{i}({});", args.join(", "));
+        let _ = writeln!(body, "  let v{i} = {part}{i}({});", args.join(", "));
     }
     let names: Vec<String> = (0..inputs).map(|i| format!("x{i}: elem")).collect();
     let last = links.len().saturating_sub(1);
     let _ = writeln!(
         all.made,
-        "fn apply({}) -> elem {{\n{body}  return v{last};\n}}",
+        "fn {chain}({}) -> elem {{\n{body}  return v{last};\n}}",
         names.join(", ")
     );
     Ok(all)

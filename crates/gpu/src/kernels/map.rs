@@ -366,6 +366,8 @@ fn map<const N: usize>(
     let mut parts = vec!["index", if extra.guarded { "guarded" } else { "unguarded" }];
     parts.extend(expression.parts);
     let count = all[0].numel();
+    // On software a workgroup's run is stepped through by its eight lanes: a step stays within a row or the next.
+    let two = all[0].shape.rank() == 2 && all[0].shape[1] >= 8;
     let kernel = Kernel {
         name: ["map1", "map2", "map3"]
             .get(N - 1)
@@ -373,7 +375,7 @@ fn map<const N: usize>(
             .ok_or_else(|| Error::internal("lower", "a map of more than three operands"))?,
         parts,
         aliases,
-        values: vec![("RANK", rank_of(&all[0]))],
+        values: vec![("RANK", rank_of(&all[0])), ("CARRY", u32::from(caps.software && two))],
         functions: vec![expression.function],
         ..Kernel::default()
     };

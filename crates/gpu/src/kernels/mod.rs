@@ -2,6 +2,7 @@
 
 mod batch_norm;
 pub mod chain;
+mod conv;
 mod create;
 mod dropout;
 mod gather;
@@ -11,20 +12,19 @@ mod masked_softmax;
 mod matmul;
 mod norm;
 mod optimizer;
+mod pool;
 mod reduce;
 mod softmax;
 
 pub(crate) use matmul::turned;
-mod conv;
-mod pool;
-
-pub use matmul::{Joined, MatMulVariant, Sizes, Square, Tile, choose as choose_matmul};
+pub use matmul::{Joined, MatMulVariant, RowSums, Sizes, Square, Tile, choose as choose_matmul};
+pub use reduce::takes_chains;
 
 use crate::{
     Caps,
     launch::{Grid, Launch, Operand, Program, Slot},
 };
-use wgrad_core::{DType, Error, Layout, Op, Result};
+use wgrad_core::{DType, Error, Layout, Op, Result, ops::reduce::Reduce};
 use wgrad_shaders::Kernel;
 
 /// What runs an operation on an adapter with these capabilities.
@@ -79,6 +79,21 @@ pub fn lower_joined(
         inner(ins, outs)?
     };
     check_program("matmul", program, caps)
+}
+
+/// What runs a reduction between chains of element-wise operations on f32: one that makes what is reduced, of operands of
+/// one shape, and one that goes on with the result.
+pub fn lower_reduced_chain(
+    op: &Reduce,
+    chains: [&[chain::Link]; 2],
+    ins: &[Operand],
+    outs: &[Operand],
+    caps: &Caps,
+) -> Result<Program> {
+    check_operands("reduce", ins, outs, caps)?;
+    let layouts: Vec<Layout> = ins.iter().map(|x| x.layout).collect();
+    let program = reduce::reduce_chain(op, chains, &layouts, DType::F32, &outs[0], caps)?;
+    check_program("reduce", program, caps)
 }
 
 /// An error for operands beyond what kernels count or adapters bind.

@@ -11,7 +11,7 @@ use crate::{
 use std::panic::Location;
 use wgrad_core::{
     DType, Layout, Op, Place, Result, Source, Trace, Value,
-    ops::{cast::Cast, copy::Copy},
+    ops::{cast::Cast, copy::Copy, reduce::Reduce},
 };
 
 /// What one item does.
@@ -21,6 +21,8 @@ pub(crate) enum Work {
     Op(Op),
     /// Element-wise operations in one kernel.
     Chain(Vec<Link>),
+    /// A reduction of what the first element-wise operations give, and the second ones on its result.
+    Reduced(Reduce, Vec<Link>, Vec<Link>),
     /// A product with what is joined to it.
     Product(Joined),
 }
@@ -40,6 +42,7 @@ impl Item {
         match &self.work {
             Work::Op(op) => op.name(),
             Work::Chain(_) => "chain",
+            Work::Reduced(op, ..) => Op::from(*op).name(),
             Work::Product(_) => "matmul",
         }
     }
@@ -53,6 +56,9 @@ impl Item {
         match &self.work {
             Work::Op(op) => crate::kernels::lower(op, &ins, &outs, caps),
             Work::Chain(links) => crate::kernels::lower_chain(links, &ins, &outs, caps),
+            Work::Reduced(op, links, tail) => {
+                crate::kernels::lower_reduced_chain(op, [links, tail], &ins, &outs, caps)
+            }
             Work::Product(joined) => crate::kernels::lower_joined(joined, &ins, &outs, caps),
         }
     }
@@ -86,7 +92,8 @@ pub(crate) fn items(trace: &Trace, values: &mut Vec<Value>, caps: &Caps) -> Vec<
         }
         items.push(Item { work: Work::Op(call.op.clone()), ins, outs, at: call.at });
     }
-    let items = join_chains(items, trace, values);
+    let items = join_reductions(join_chains(items, trace, values), trace, values);
+    let items = join_tails(items, trace, values);
     let items = super::products::join(items, trace, values, caps);
     widen_at_once(items, trace, values)
 }
@@ -185,7 +192,9 @@ fn join_chains(items: Vec<Item>, trace: &Trace, values: &[Value]) -> Vec<Item> {
         let mut ins = item.ins.clone();
         // Operand by operand, the last first, so that the positions of the others stay.
         for i in (0..ins.len()).rev() {
-            let joined = producer(&done, &uses, &item, ins[i]).and_then(|at| {
+            let whole = item.outs.first().is_some_and(|y| y.layout.shape == ins[i].layout.shape);
+            let x = Some(ins[i]).filter(|_| whole);
+            let joined = producer(&done, &uses, x).and_then(|at| {
                 let made = done[at].as_ref()?;
                 let (joint, all) = join(made, &links, &ins, i)?;
                 fits(&joint, &all, &item).then_some((at, joint, all))
@@ -201,9 +210,111 @@ fn join_chains(items: Vec<Item>, trace: &Trace, values: &[Value]) -> Vec<Item> {
     done.into_iter().flatten().collect()
 }
 
+/// Joins a reduction with the element-wise operations that make its operand, where nobody else reads that.
+fn join_reductions(items: Vec<Item>, trace: &Trace, values: &[Value]) -> Vec<Item> {
+    let uses = Uses::of(&items, trace, values);
+    let mut done: Vec<Option<Item>> = Vec::with_capacity(items.len());
+    for item in items {
+        let reduces = matches!(item.work, Work::Op(Op::Reduce(_)));
+        let x = item.ins.first().copied().filter(|_| reduces);
+        let joined = producer(&done, &uses, x).and_then(|at| {
+            let made = done[at].as_ref()?;
+            Some((at, reduced(made, &item)?))
+        });
+        match joined {
+            Some((at, joined)) => {
+                done[at] = None;
+                done.push(Some(joined));
+            }
+            None => done.push(Some(item)),
+        }
+    }
+    done.into_iter().flatten().collect()
+}
+
+/// A reduction of what `made` makes, if one kernel can do both.
+fn reduced(made: &Item, item: &Item) -> Option<Item> {
+    let Work::Op(Op::Reduce(op)) = item.work else { return None };
+    let (x, y) = (made.outs.first()?, item.outs.first()?);
+    let links = match &made.work {
+        Work::Chain(links) => links.clone(),
+        _ => as_chain(made)?,
+    };
+    let stretch =
+        |place: &Place| Place { layout: place.layout.stretched(x.layout.shape), ..*place };
+    let ins: Vec<Place> = made.ins.iter().map(stretch).collect();
+    let layouts: Vec<Layout> = ins.iter().map(|x| x.layout).collect();
+    let fits = y.dtype == DType::F32
+        && x.layout.numel() > 0
+        && ins.iter().all(|x| x.value != y.value)
+        && crate::kernels::takes_chains([&links, &[]], &layouts, op.axes);
+    fits.then(|| Item { work: Work::Reduced(op, links, Vec::new()), ins, ..item.clone() })
+}
+
+/// Joins a reduction with the element-wise operations on its result alone, where nobody else reads that.
+fn join_tails(items: Vec<Item>, trace: &Trace, values: &[Value]) -> Vec<Item> {
+    let uses = Uses::of(&items, trace, values);
+    let mut done: Vec<Option<Item>> = Vec::with_capacity(items.len());
+    for item in items {
+        let joined = item.ins.first().filter(|_| item.ins.len() == 1).and_then(|x| {
+            let alone = uses.writes[x.value] == 1 && uses.reads[x.value] == 1;
+            let makes = |made: &Item| matches!(made.outs[..], [y] if y.value == x.value) && alone;
+            let at = done.iter().position(|made| made.as_ref().is_some_and(makes))?;
+            let joined = with_tail(done[at].as_ref()?, &item)?;
+            // It is done earlier then: nobody in between may touch its result.
+            let y = joined.outs.first()?.value;
+            let touched = |item: &Item| item.values().any(|value| value == y);
+            (!done[at + 1..].iter().flatten().any(touched)).then_some((at, joined))
+        });
+        match joined {
+            Some((at, joined)) => done[at] = Some(joined),
+            None => done.push(Some(item)),
+        }
+    }
+    done.into_iter().flatten().collect()
+}
+
+/// A reduction with what goes on with its result.
+fn with_tail(made: &Item, item: &Item) -> Option<Item> {
+    let (op, links, mut tail) = match &made.work {
+        Work::Op(Op::Reduce(op)) => (*op, Vec::new(), Vec::new()),
+        Work::Reduced(op, links, tail) => (*op, links.clone(), tail.clone()),
+        _ => return None,
+    };
+    let more = match &item.work {
+        Work::Chain(links) => links.clone(),
+        _ => as_chain(item)?,
+    };
+    let own = tail.len();
+    for Link { op, args } in more {
+        let args = args.into_iter().map(|arg| match arg {
+            Arg::In(_) if own > 0 => Arg::Link(own - 1),
+            Arg::In(_) => Arg::In(0),
+            Arg::Link(v) => Arg::Link(v + own),
+        });
+        tail.push(Link { op, args: args.collect() });
+    }
+    let (result, x, y) = (made.outs.first()?, item.ins.first()?, item.outs.first()?);
+    let layouts: Vec<Layout> = made.ins.iter().map(|x| x.layout).collect();
+    let f32s = made.ins.iter().chain([x, y]).all(|place| place.dtype == DType::F32);
+    let same = x.layout.is_contiguous()
+        && y.layout.is_contiguous()
+        && x.layout.offset == result.layout.offset
+        && x.layout.numel() == result.layout.numel()
+        && y.layout.numel() == result.layout.numel();
+    let fits = f32s
+        && same
+        && layouts.iter().all(|x| x.numel() > 0)
+        && made.ins.iter().all(|x| x.value != y.value)
+        && crate::kernels::takes_chains([&links, &tail], &layouts, op.axes);
+    let outs = vec![*y];
+    fits.then(|| Item { work: Work::Reduced(op, links, tail), outs, ..made.clone() })
+}
+
 /// The item that makes `x` for `reader` alone, if its work may move there: it is element-wise, makes the whole
 /// operand as the reader sees it, and none of its own operands changes in between.
-fn producer(done: &[Option<Item>], uses: &Uses, reader: &Item, x: Place) -> Option<usize> {
+fn producer(done: &[Option<Item>], uses: &Uses, x: Option<Place>) -> Option<usize> {
+    let x = x?;
     if uses.writes[x.value] != 1 || uses.reads[x.value] != 1 {
         return None;
     }
@@ -211,9 +322,7 @@ fn producer(done: &[Option<Item>], uses: &Uses, reader: &Item, x: Place) -> Opti
     let at = done.iter().position(|item| item.as_ref().is_some_and(makes))?;
     let made = done[at].as_ref()?;
     let chain = matches!(made.work, Work::Chain(_)) || as_chain(made).is_some();
-    let whole = made.outs.first() == Some(&x)
-        && x.layout.shape == reader.outs.first()?.layout.shape
-        && x.layout.is_contiguous();
+    let whole = made.outs.first() == Some(&x) && x.layout.is_contiguous();
     let changes = |item: &Item| {
         item.outs.iter().any(|y| made.ins.iter().any(|operand| operand.value == y.value))
     };

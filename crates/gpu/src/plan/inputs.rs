@@ -47,7 +47,7 @@ impl Inputs {
             }
             let own = match input.own.take() {
                 Some(own) => own,
-                None => Buf::new(recorder.alloc(input.bytes, Role::Activations)?, input.bytes),
+                None => recorder.buf(input.bytes, Role::Activations)?,
             };
             given.push(input.own.insert(own).clone());
         }

@@ -40,8 +40,7 @@ impl Memory {
                 roles[buffer] = value.role;
             }
         }
-        let alloc =
-            |(&bytes, &role): (&usize, &Role)| Ok(Buf::new(recorder.alloc(bytes, role)?, bytes));
+        let alloc = |(&bytes, &role): (&usize, &Role)| recorder.buf(bytes, role);
         let shared = sharing.bytes.iter().zip(&roles).map(alloc).collect::<Result<Vec<Buf>>>()?;
         let mut memory = Memory {
             bufs: Vec::with_capacity(values.len()),

@@ -9,8 +9,8 @@ mod products;
 use crate::{
     Caps, Gpu,
     launch::{Launch, Slot, Watch},
-    pipeline::{PARAMS_BYTES, Pipeline},
-    recorder::{Recorder, State, raw},
+    pipeline::PARAMS_BYTES,
+    recorder::{Ready, Recorder, State, raw},
 };
 use fuse::Item;
 use inputs::Inputs;
@@ -18,16 +18,8 @@ use memory::{Memory, raw_buf};
 use outputs::{Bindings, Outputs};
 use std::{collections::HashSet, ops::Range, panic::Location, sync::Arc};
 use wgrad_core::{
-    Buf, DType, Error, Layout, Plan, PlanReport, Result, Role, Source, Trace, Value, View,
+    DType, Error, Layout, Plan, PlanReport, Result, Role, Source, Trace, Value, View,
 };
-
-/// A launch ready to be encoded any number of times.
-struct Ready {
-    pipeline: Arc<Pipeline>,
-    params_at: u32,
-    grid: [u32; 2],
-    work: u64,
-}
 
 /// A launch that checks indices: where its serial number goes, and where the indices are.
 struct Checked {
@@ -138,7 +130,7 @@ pub(crate) fn plan(gpu: &Gpu, trace: &Trace) -> Result<Box<dyn Plan>> {
     let report = PlanReport {
         operations: trace.calls.len(),
         dispatches: launches.len(),
-        submits: submits(&launches, recorder.max_work()),
+        submits: pieces(&launches, 0, recorder.max_work()).len().max(1),
         pipelines: kernels.iter().collect::<HashSet<_>>().len(),
         buffers: memory.shared.len(),
         bytes: memory.shared.iter().sum(),
@@ -148,7 +140,7 @@ pub(crate) fn plan(gpu: &Gpu, trace: &Trace) -> Result<Box<dyn Plan>> {
             .sum(),
     };
     let inputs = Inputs::new(trace, &memory);
-    let outputs = Outputs::new(trace, &away, memory, bindings, params.clone())?;
+    let outputs = Outputs::new(recorder, trace, &away, memory, bindings, params.clone())?;
     Ok(Box::new(GpuPlan {
         recorder: recorder.clone(),
         launches,
@@ -162,7 +154,8 @@ pub(crate) fn plan(gpu: &Gpu, trace: &Trace) -> Result<Box<dyn Plan>> {
     }))
 }
 
-/// Bytes that an item's kernels read and write: each binding once, as much as the operand shows.
+/// Bytes that an item's kernels read and write: each binding once, as much as the operand shows, and what lies beside
+/// another result in one binding.
 fn moved(item: &Item, launches: &[Launch], scratch: &[usize]) -> usize {
     let bytes = |place: &wgrad_core::Place| {
         // A broadcast operand is read from memory once.
@@ -175,20 +168,25 @@ fn moved(item: &Item, launches: &[Launch], scratch: &[usize]) -> usize {
         Slot::Scratch(i) => scratch[i],
         Slot::Fault | Slot::Zeros | Slot::Spare => 0,
     };
-    launches.iter().flat_map(|launch| &launch.bindings).map(|b| binding(b.slot)).sum()
+    let bindings = || launches.iter().flat_map(|launch| &launch.bindings);
+    let beside = |i: &usize| !bindings().any(|b| b.slot == Slot::Out(*i));
+    let beside = (0..item.outs.len()).filter(beside).map(|i| binding(Slot::Out(i)));
+    bindings().map(|b| binding(b.slot)).chain(beside).sum()
 }
 
-/// How many submits launches need if none may do more than `most` work.
-fn submits(launches: &[Ready], most: u64) -> usize {
-    let (mut count, mut work) = (1, 0u64);
-    for launch in launches {
+/// Launches in the pieces that they are submitted in, so that none does more than `most` work; `before` was recorded
+/// already.
+fn pieces(launches: &[Ready], before: u64, most: u64) -> Vec<Range<usize>> {
+    let (mut pieces, mut from, mut work) = (Vec::new(), 0, before);
+    for (i, launch) in launches.iter().enumerate() {
         if work > 0 && work.saturating_add(launch.work) > most {
-            count += 1;
-            work = 0;
+            pieces.push(from..i);
+            (from, work) = (i, 0);
         }
         work = work.saturating_add(launch.work);
     }
-    count
+    pieces.push(from..launches.len());
+    pieces
 }
 
 /// Byte range of a contiguous view, whole words.
@@ -206,7 +204,7 @@ impl Plan for GpuPlan {
         let given = self.inputs.given(&recorder, inputs)?;
         let raw_inputs =
             given.iter().map(|x| Ok(raw_buf(x)?.clone())).collect::<Result<Vec<_>>>()?;
-        let choice = self.outputs.choose(&recorder, &raw_inputs)?;
+        let (choice, groups) = self.outputs.choose(&recorder, &raw_inputs)?;
         let outputs = self.outputs.fresh(&recorder, choice)?;
         let copied = self.fresh_indices()?;
         let mut state = recorder.state();
@@ -223,7 +221,7 @@ impl Plan for GpuPlan {
                 recorder.copy(&mut state, (from, at), (to, 0), bytes);
             }
         }
-        self.encode(&mut state)?;
+        self.encode(&mut state, &groups)?;
         for (checked, to) in self.checked.iter().zip(&copied) {
             let from = match &checked.indices {
                 Indices::Temporary(from) => raw("step", from)?,
@@ -261,12 +259,12 @@ impl GpuPlan {
     fn fresh_indices(&self) -> Result<Vec<Option<View>>> {
         let fresh = |checked: &Checked| match &checked.indices {
             Indices::Temporary(view) => {
-                let own = self.recorder.alloc(view.buf.bytes(), Role::Scratch)?;
-                Ok(Some(View { buf: Buf::new(own, view.buf.bytes()), ..view.clone() }))
+                let buf = self.recorder.buf(view.buf.bytes(), Role::Scratch)?;
+                Ok(Some(View { buf, ..view.clone() }))
             }
             Indices::Written(_, layout, dtype) => {
                 let bytes = layout.end() * dtype.size();
-                let buf = Buf::new(self.recorder.alloc(bytes, Role::Scratch)?, bytes);
+                let buf = self.recorder.buf(bytes, Role::Scratch)?;
                 Ok(Some(View { buf, layout: *layout, dtype: *dtype }))
             }
             _ => Ok(None),
@@ -293,33 +291,24 @@ impl GpuPlan {
     }
 
     /// Encodes all launches; where they are too much work for one submit, the first ones are submitted.
-    fn encode(&self, state: &mut State) -> Result<()> {
-        let groups = self.outputs.groups()?;
-        let (mut from, mut work) = (0, state.work);
-        for (i, launch) in self.launches.iter().enumerate() {
-            if work > 0 && work.saturating_add(launch.work) > self.recorder.max_work() {
-                self.pass(state, groups, from..i);
+    fn encode(&self, state: &mut State, groups: &[wgpu::BindGroup]) -> Result<()> {
+        let pieces = pieces(&self.launches, state.work, self.recorder.max_work());
+        for (i, piece) in pieces.into_iter().enumerate() {
+            if i > 0 {
                 self.recorder.flush(state)?;
-                (from, work) = (i, 0);
             }
-            work = work.saturating_add(launch.work);
+            if !piece.is_empty() {
+                self.pass(state, groups, piece);
+            }
         }
-        self.pass(state, groups, from..self.launches.len());
         Ok(())
     }
 
     fn pass(&self, state: &mut State, groups: &[wgpu::BindGroup], which: Range<usize>) {
-        if which.is_empty() {
-            return;
-        }
         let (launches, groups) = (&self.launches[which.clone()], &groups[which]);
         let work = launches.iter().map(|launch| launch.work).fold(0, u64::saturating_add);
         self.recorder.pass(state, work, |pass| {
-            for (launch, group) in launches.iter().zip(groups) {
-                pass.set_pipeline(&launch.pipeline.raw);
-                pass.set_bind_group(0, group, &[launch.params_at]);
-                pass.dispatch_workgroups(launch.grid[0], launch.grid[1], 1);
-            }
+            launches.iter().zip(groups).for_each(|(launch, group)| launch.encode(pass, group));
         });
     }
 }

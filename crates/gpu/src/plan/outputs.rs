@@ -4,9 +4,9 @@ use super::memory::{Memory, raw_buf};
 use crate::{
     launch::{Launch, Slot},
     pipeline::Pipeline,
-    recorder::Recorder,
+    recorder::{Recorder, Trim},
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wgrad_core::{Buf, DType, Error, Layout, Result, Role, Source, Trace, View, foreign_buffer};
 
 /// Sets of memory per plan. Callers that keep more results get copies.
@@ -36,11 +36,30 @@ enum Output {
 /// free for the next run.
 type Set = Vec<Buf>;
 
-/// Bind groups of all launches over one set of results and the inputs of one run.
+/// Bind groups of all launches, in order.
+pub(super) type Groups = Arc<[wgpu::BindGroup]>;
+
+/// Those over one set of results and the inputs of one run.
 struct Bound {
     choice: Choice,
     inputs: Vec<wgpu::Buffer>,
-    groups: Vec<wgpu::BindGroup>,
+    groups: Groups,
+}
+
+/// What is bound, the latest used last. It keeps the inputs' buffers, so `trim` empties it.
+#[derive(Default)]
+struct Cache(Mutex<Vec<Bound>>);
+
+impl Cache {
+    fn lock(&self) -> MutexGuard<'_, Vec<Bound>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Trim for Cache {
+    fn trim(&self) {
+        self.lock().clear();
+    }
 }
 
 /// Bind groups kept per plan: batches come in a few buffers by turns.
@@ -62,8 +81,7 @@ pub(super) struct Outputs {
     given: Vec<(usize, usize)>,
     sets: Vec<Set>,
     spare: Option<Set>,
-    /// The latest used last.
-    bound: Vec<Bound>,
+    bound: Arc<Cache>,
     bindings: Vec<Bindings>,
     /// The number of the input behind each value that is one.
     input_of: Vec<Option<usize>>,
@@ -74,6 +92,7 @@ pub(super) struct Outputs {
 
 impl Outputs {
     pub fn new(
+        recorder: &Recorder,
         trace: &Trace,
         away: &[bool],
         memory: Memory,
@@ -96,26 +115,34 @@ impl Outputs {
             _ => None,
         };
         let input_of = trace.values.iter().map(input).collect();
-        let (sets, spare, bound, bufs) = (Vec::new(), None, Vec::new(), memory.bufs);
+        let (sets, spare, bufs) = (Vec::new(), None, memory.bufs);
+        let bound = Arc::new(Cache::default());
+        recorder.trims(&(bound.clone() as Arc<dyn Trim>));
         Ok(Outputs { outputs, given, sets, spare, bound, bindings, input_of, bufs, params })
     }
 
-    /// The set for the next run over these inputs, made if there is none free and not too many, and bound.
-    pub fn choose(&mut self, recorder: &Recorder, inputs: &[wgpu::Buffer]) -> Result<Choice> {
+    /// The set for the next run over these inputs, made if there is none free and not too many; and what is bound.
+    pub fn choose(
+        &mut self,
+        recorder: &Recorder,
+        inputs: &[wgpu::Buffer],
+    ) -> Result<(Choice, Groups)> {
         let choice = self.free(recorder, inputs)?;
+        let mut all = self.bound.lock();
         let known = |bound: &Bound| bound.choice == choice && bound.inputs == inputs;
-        let bound = match self.bound.iter().position(known) {
-            Some(at) => self.bound.remove(at),
+        let bound = match all.iter().position(known) {
+            Some(at) => all.remove(at),
             None => {
-                let groups = self.bind(recorder, choice, inputs)?;
-                if self.bound.len() >= MAX_BOUND {
-                    self.bound.remove(0);
+                let groups = self.bind(recorder, choice, inputs)?.into();
+                if all.len() >= MAX_BOUND {
+                    all.remove(0);
                 }
                 Bound { choice, inputs: inputs.to_vec(), groups }
             }
         };
-        self.bound.push(bound);
-        Ok(choice)
+        let groups = bound.groups.clone();
+        all.push(bound);
+        Ok((choice, groups))
     }
 
     /// A free set; one that is bound to these inputs already, if there is.
@@ -124,8 +151,9 @@ impl Outputs {
         let matching = |bound: &&Bound| {
             bound.inputs == inputs && matches!(bound.choice, Choice::Free(at) if free(at))
         };
-        if let Some(bound) = self.bound.iter().find(matching) {
-            return Ok(bound.choice);
+        let known = self.bound.lock().iter().find(matching).map(|bound| bound.choice);
+        if let Some(choice) = known {
+            return Ok(choice);
         }
         if let Some(at) = (0..self.sets.len()).find(|&at| free(at)) {
             return Ok(Choice::Free(at));
@@ -142,9 +170,7 @@ impl Outputs {
     }
 
     fn make(&self, recorder: &Recorder) -> Result<Set> {
-        let buf = |&(_, bytes): &(usize, usize)| {
-            Ok(Buf::new(recorder.alloc(bytes, Role::Activations)?, bytes))
-        };
+        let buf = |&(_, bytes): &(usize, usize)| recorder.buf(bytes, Role::Activations);
         self.given.iter().map(buf).collect()
     }
 
@@ -166,6 +192,19 @@ impl Outputs {
             raw_buf(buf.ok_or_else(|| foreign_buffer("plan"))?)
         };
         let group = |b: &Bindings| {
+            // Browsers refuse a buffer that is bound twice to be written.
+            let writes = b.launch.bindings.iter().filter(|binding| binding.write);
+            let mut written: Vec<usize> = Vec::new();
+            for value in writes.filter_map(|binding| match binding.slot {
+                Slot::Out(i) => b.outs.get(i).copied(),
+                Slot::Scratch(i) => Some(b.scratch + i),
+                _ => None,
+            }) {
+                if written.contains(&value) {
+                    return Err(Error::internal("plan", "a buffer is bound twice to be written"));
+                }
+                written.push(value);
+            }
             recorder.bind(&b.launch, &b.pipeline, &self.params, |slot| match slot {
                 Slot::In(i) => raw(b.ins[i]),
                 Slot::Out(i) => raw(b.outs[i]),
@@ -186,18 +225,12 @@ impl Outputs {
         set.ok_or_else(|| Error::internal("plan", "results without memory"))
     }
 
-    /// The bind groups of all launches, as chosen last.
-    pub fn groups(&self) -> Result<&[wgpu::BindGroup]> {
-        let bound = self.bound.last().ok_or_else(|| Error::internal("plan", "nothing is bound"))?;
-        Ok(&bound.groups)
-    }
-
     /// The memory that a run's results come in.
     pub fn fresh(&self, recorder: &Recorder, choice: Choice) -> Result<Vec<View>> {
         let fresh = |layout: &Layout, dtype: DType| -> Result<View> {
             let layout = Layout::contiguous(layout.shape);
             let bytes = layout.numel() * dtype.size();
-            let buf = Buf::new(recorder.alloc(bytes, Role::Activations)?, bytes);
+            let buf = recorder.buf(bytes, Role::Activations)?;
             Ok(View { buf, layout, dtype })
         };
         let set = self.set(choice)?;

@@ -5,7 +5,7 @@ use super::fuse::{Item, Uses, Work, as_chain};
 use crate::{
     Caps,
     kernels::{
-        Joined,
+        Joined, RowSums,
         chain::{Arg, Link},
         turned,
     },
@@ -213,7 +213,7 @@ fn with_links(product: &Product, reader: &Item, caps: &Caps) -> Option<Item> {
     ins.extend(extra);
     let apart = ins.iter().all(|x| x.value != y.value);
     let outs = vec![Place { layout: Layout { offset: y.layout.offset, ..made.layout }, ..*y }];
-    (apart && joined.fits(&ins[0].layout, y.layout.numel(), caps)).then(|| Item {
+    (apart && joined.fits(&ins[0].layout, y.layout.numel(), caps)).then_some(Item {
         work: Work::Product(joined),
         ins,
         outs,
@@ -272,7 +272,9 @@ fn with_row_sums(product: &Product, item: &Item, caps: &Caps) -> Option<Item> {
         && sums.layout.is_contiguous()
         && sums.layout.numel() > 0
         && product.ins.iter().all(|operand| operand.value != sums.value);
-    let joined = Joined { row_sums: true, ..Joined::default() };
+    let beside = product.outs[0].value == sums.value;
+    let row_sums = Some(if beside { RowSums::Beside } else { RowSums::Apart });
+    let joined = Joined { row_sums, ..Joined::default() };
     (fits && joined.fits(&a.layout, a.layout.numel(), caps)).then(|| {
         let outs = vec![product.outs[0], *sums];
         Item { work: Work::Product(joined), ins: product.ins.clone(), outs, at: product.at }

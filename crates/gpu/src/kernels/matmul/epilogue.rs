@@ -1,5 +1,6 @@
 //! What follows a product: element-wise operations on the result, and what is computed beside it.
 
+use super::RowSums;
 use crate::{
     kernels::{
         chain::{self, Arg, Link},
@@ -27,7 +28,7 @@ pub(super) struct Epilogue {
     /// An operand that lies as the result does but for this offset. It is the last input.
     pub extra: Option<usize>,
     /// The sums of A's rows, as the second output: its offset. Only `matmul_lanes` has them.
-    pub row_sums: Option<usize>,
+    pub row_sums: Option<(RowSums, usize)>,
 }
 
 impl Epilogue {

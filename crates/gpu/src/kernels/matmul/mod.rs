@@ -132,7 +132,16 @@ pub struct Joined {
     /// Whether an operand lies as the result does, but for its offset.
     pub extra: bool,
     /// The sums of A's rows as a second output.
-    pub row_sums: bool,
+    pub row_sums: Option<RowSums>,
+}
+
+/// Where row sums lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowSums {
+    /// In a buffer of their own.
+    Apart,
+    /// In the result's buffer, which may not be bound a second time to be written.
+    Beside,
 }
 
 impl Joined {
@@ -157,15 +166,15 @@ impl Joined {
             None => caps.software,
         };
         if !lanes {
-            return !self.row_sums && chain::links_fit(&self.links);
+            return self.row_sums.is_none() && chain::links_fit(&self.links);
         }
         // Software adapters save a launch, and lose that again by scalar loops where there is much to do.
-        if (self.extra || self.row_sums) && elements > MOST_JOINED {
+        if (self.extra || self.row_sums.is_some()) && elements > MOST_JOINED {
             return false;
         }
         let a = side(a);
         // Where A is read by fours, its rows must lie side by side.
-        let sums = !self.row_sums || a.row == 1 || !a.vec4;
+        let sums = self.row_sums.is_none() || a.row == 1 || !a.vec4;
         let known = epilogue::numbers(&self.links, self.bias);
         // An activation of its own would be another text to compile for no launch less.
         sums && known.is_some_and(|numbers| numbers.activation.is_none())
@@ -185,7 +194,7 @@ pub(super) fn joined(
         links: joined.links.clone(),
         bias: operand(joined.bias, 2),
         extra: extra.map(|layout| layout.offset),
-        row_sums: outs.get(1).filter(|_| joined.row_sums).map(|sums| sums.layout.offset),
+        row_sums: joined.row_sums.zip(outs.get(1).map(|sums| sums.layout.offset)),
     };
     product(&ins[0].layout, &ins[1].layout, &outs[0].layout, &epilogue, caps)
 }
@@ -284,13 +293,14 @@ fn launch(product: &Product, variant: MatMulVariant, to: Slot, caps: &Caps) -> R
         .params(b.batch.map(word));
     launch = launch.read(1, Slot::In(0)).read(2, Slot::In(1));
     if let Some(known) = lanes {
-        let sums = epilogue.row_sums.unwrap_or(0);
+        let (place, sums) = epilogue.row_sums.unwrap_or((RowSums::Beside, 0));
         return Ok(launch
             .params([known.joined, word(sums), word(sum_blocks), known.factor.to_bits()])
+            .params([u32::from(place == RowSums::Beside), 0, 0, 0])
             .read(3, epilogue.bias_slot().unwrap_or(Slot::Zeros))
             .read(4, epilogue.extra_slot().unwrap_or(Slot::Zeros))
             .write(5, to)
-            .write(6, if sum_blocks > 0 { Slot::Out(1) } else { Slot::Spare }));
+            .write(6, if place == RowSums::Apart { Slot::Out(1) } else { Slot::Spare }));
     }
     let Some(numbers) = numbers else { return Ok(launch.write(3, to)) };
     launch = launch.params([word(parts), word(part_of(k, parts))]).params(numbers);
