@@ -128,8 +128,12 @@ fn run(args: &Args) -> Result<(), Box<dyn StdError>> {
         }
     };
     let checkpoint = Checkpoint::new().module("model", &model).state("adam", &adam).device(&device);
-    let outcome =
-        Trainer::new(args.epochs).patience(40).folder(&out, checkpoint)?.resume(args.resume).run(
+    let outcome = Trainer::new(args.epochs)
+        .patience(40)
+        .save_every(25)
+        .folder(&out, checkpoint)?
+        .resume(args.resume)
+        .run(
             &loader,
             |batch| Ok(step.run(&[&batch[0], &batch[1]])?.swap_remove(0)),
             || {

@@ -293,3 +293,53 @@ fn folders() -> std::result::Result<(), Box<dyn std::error::Error>> {
     fs::remove_dir_all(&folder)?;
     Ok(())
 }
+
+/// Weights, `.npy` and `.npz` files that claim far more than they have: no memory is asked for on a mere claim.
+#[test]
+fn other_files_that_claim_much() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    use wgrad_core::Device;
+    use wgrad_nn::{Mlp, Npy, Npz, load_weights};
+    let largest = |kind: ErrorKind, result: Result<()>| {
+        let largest = LARGEST.get();
+        assert_eq!(result.err().map(|e| e.kind()), Some(kind));
+        assert!(largest < 1_000_000, "asked for {largest} bytes at once");
+        LARGEST.set(0);
+    };
+    let folder = folder("claims")?;
+    let path = folder.join("weights");
+    let model = Mlp::new(&[2, 1], &Device::cpu())?;
+    let header = |shape: &str, end: u64| {
+        let text = format!(
+            r#"{{"layers.0.weight":{{"dtype":"F32","shape":{shape},"data_offsets":[0,{end}]}}}}"#
+        );
+        [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat()
+    };
+    let files = [
+        u64::MAX.to_le_bytes().to_vec(),
+        (8u64 << 20).to_le_bytes().to_vec(),
+        header("[1,2]", 8),
+        header("[1099511627776]", 4 << 40),
+        header("[1,2]", u64::MAX),
+    ];
+    for file in files {
+        fs::write(&path, file)?;
+        LARGEST.set(0);
+        largest(ErrorKind::Format, load_weights(&model, &path).map(drop));
+    }
+    let npy = |shape: &str| {
+        let text = format!("{{'descr': '<f4', 'fortran_order': True, 'shape': {shape}, }}");
+        [b"\x93NUMPY\x01\x00", &(text.len() as u16).to_le_bytes()[..], text.as_bytes(), &[0; 8]]
+            .concat()
+    };
+    for (shape, kind) in [("(1000000000,)", ErrorKind::Format), ("(4, 900000000)", ErrorKind::Size)]
+    {
+        LARGEST.set(0);
+        largest(kind, Npy::from_bytes("claims", &npy(shape)).map(drop));
+    }
+    let mut end = b"PK\x05\x06\0\0\0\0".to_vec();
+    end.extend([0xff; 4]);
+    end.extend([0; 10]);
+    largest(ErrorKind::Format, Npz::from_bytes("claims", &end).map(drop));
+    fs::remove_dir_all(&folder)?;
+    Ok(())
+}

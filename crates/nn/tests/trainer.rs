@@ -222,6 +222,24 @@ fn early_stop_and_bad_losses() -> Tested {
 }
 
 #[test]
+fn seldom_saved() -> Tested {
+    let folder = folder("seldom")?;
+    let cpu = Device::cpu();
+    let loader = Loader::new(Slow(Duration::ZERO), 4, &cpu)?;
+    let one = |_: &[Tensor]| Tensor::scalar(1.0f32, &cpu);
+    Trainer::new(5).folder(&folder, Checkpoint::new())?.save_every(2).quiet().run(
+        &loader,
+        one,
+        || Ok(Validation::new(1.0)),
+    )?;
+    // After 2 and 4 epochs of 6 steps, and at the end.
+    assert_eq!(wgrad_nn::Checkpoints::new(&folder)?.steps()?, [12, 24, 30]);
+    assert_eq!(History::read(folder.join("metrics.jsonl"))?.epochs().len(), 5);
+    fs::remove_dir_all(&folder)?;
+    Ok(())
+}
+
+#[test]
 fn losses_come_in_order() -> Tested {
     let cpu = Device::cpu();
     let mut losses = Losses::new(3);

@@ -111,6 +111,7 @@ pub struct Trainer {
     patience: Option<u64>,
     quiet: bool,
     resume: bool,
+    save_every: u64,
     kept: Option<(Checkpoints, Checkpoint, PathBuf)>,
     progress: Progress,
 }
@@ -151,7 +152,15 @@ impl Trainer {
             best_epoch: Count::new(0),
             since_best: Count::new(0),
         };
-        Self { epochs, patience: None, quiet: false, resume: false, kept: None, progress }
+        Self {
+            epochs,
+            patience: None,
+            quiet: false,
+            resume: false,
+            save_every: 1,
+            kept: None,
+            progress,
+        }
     }
 
     /// Keeps checkpoints, record and plot in a folder. The checkpoint describes model, optimizer, device and
@@ -168,6 +177,14 @@ impl Trainer {
     #[must_use]
     pub fn resume(mut self, yes: bool) -> Self {
         self.resume = yes;
+        self
+    }
+
+    /// Saves the latest state after every so many epochs, at least 1 (each one unless told), and at the end. A save
+    /// waits for the disk: with epochs of milliseconds, once in a while is enough.
+    #[must_use]
+    pub fn save_every(mut self, epochs: u64) -> Self {
+        self.save_every = epochs.max(1);
         self
     }
 
@@ -231,6 +248,7 @@ impl Trainer {
             }
         };
         let interrupt = Interrupt::watch()?;
+        let mut unsaved = false;
         let stop = loop {
             if self.patience.is_some_and(|patience| progress.since_best.get() >= patience.max(1)) {
                 break Stop::Early;
@@ -260,8 +278,8 @@ impl Trainer {
             losses.finish()?;
             self.arrived(&mut losses)?;
             bar.finish_and_clear();
+            unsaved = true;
             if interrupted {
-                save(&history)?;
                 break Stop::Interrupted;
             }
             let found = validate()?;
@@ -284,7 +302,10 @@ impl Trainer {
             });
             progress.loss.set(0.0);
             progress.samples.set(0);
-            save(&history)?;
+            if (epoch + 1).is_multiple_of(self.save_every) {
+                save(&history)?;
+                unsaved = false;
+            }
             if let (true, Some((kept, checkpoint, _))) = (improved, &kept) {
                 kept.save_best(checkpoint)?;
             }
@@ -292,6 +313,9 @@ impl Trainer {
                 break Stop::Interrupted;
             }
         };
+        if unsaved {
+            save(&history)?;
+        }
         let best = progress.best.get();
         let best = (best < f64::INFINITY).then(|| (progress.best_epoch.get(), best));
         Ok(Outcome { stop, steps: progress.steps.get(), history, best })
