@@ -106,7 +106,7 @@ fn heads(name: &'static str, causal: bool, masked: bool) -> Row {
         case([2, 0, 4, 2, 3, 5]),
         case([0, 4, 4, 2, 3, 5]),
     ])
-    .kernels(&["matmul_lanes", "masked_softmax_registers"])
+    .kernels(&["matmul_lanes", "masked_softmax", "masked_softmax_registers"])
     .hardware(&["matmul_registers", "matmul_thin", "masked_softmax_registers"])
     .backward(&BACKWARD[1..], &BACKWARD[1..])
 }
