@@ -474,3 +474,72 @@ fn sum(count: usize, parts: usize, y_offset: usize, from: Slot, caps: &Caps) -> 
         .read(1, from)
         .write(2, Slot::Out(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wgrad_core::{DType, ErrorKind};
+
+    fn operand(sizes: [usize; 4]) -> Operand {
+        Operand { layout: Layout::contiguous(Shape::from_checked(&sizes)), dtype: DType::F32 }
+    }
+
+    /// Kernels and their rows for x, weight and y of a forward convolution.
+    fn forward_of(
+        options: Conv2dOptions,
+        sizes: [[usize; 4]; 3],
+        caps: &Caps,
+    ) -> Result<Vec<(&'static str, u32)>> {
+        let [x, w, y] = sizes.map(operand);
+        let program = forward(&Conv { options, bias: false }, &[x, w], &[y], caps)?;
+        let rows = |kernel: &Kernel| {
+            let value = kernel.values.iter().find(|(name, _)| ["rows", "bm"].contains(name));
+            value.map_or(0, |&(_, rows)| rows)
+        };
+        Ok(program.launches.iter().map(|l| (l.kernel.name, rows(&l.kernel))).collect())
+    }
+
+    #[test]
+    fn the_table_of_kernels() -> Result<()> {
+        let gpu = Caps::floor(false, 0);
+        let plain = Caps::floor(true, 4);
+        let software = Caps { subgroups: Some((8, 8)), ..plain };
+        let one = Conv2dOptions::new();
+        let sizes = |c: usize, out: usize, groups: usize| {
+            [[4, c, 9, 9], [out, c / groups, 3, 3], [4, out, 7, 7]]
+        };
+        let pack = ("conv_pack", 0);
+        for (options, sizes, caps, want) in [
+            (one, sizes(32, 64, 1), &gpu, vec![("conv_tiles", 64)]),
+            (one, sizes(1, 6, 1), &gpu, vec![("conv_tiles", 16)]),
+            (one, sizes(32, 3, 1), &gpu, vec![("conv_lanes", 4)]),
+            (one.groups(8), sizes(8, 8, 8), &gpu, vec![("conv_lanes", 1)]),
+            (one, sizes(32, 64, 1), &software, vec![pack, pack, ("conv_lanes", 32)]),
+            (one, sizes(32, 64, 1), &plain, vec![pack, pack, ("conv_lanes", 8)]),
+            (one, sizes(1, 6, 1), &software, vec![("conv_lanes", 8)]),
+            (one.groups(8), sizes(8, 8, 8), &software, vec![("conv_lanes", 1)]),
+        ] {
+            assert_eq!(forward_of(options, sizes, caps)?, want, "{sizes:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn places_that_kernels_cannot_count_are_refused() {
+        let options = Conv2dOptions::new().padding(1 << 30).stride(1 << 30);
+        let sizes = [[1, 1, 4, 4], [1, 1, 1, 1], [1, 1, 3, 3]];
+        let refused = forward_of(options, sizes, &Caps::floor(false, 0)).err();
+        assert_eq!(refused.map(|e| e.kind()), Some(ErrorKind::Size));
+    }
+
+    /// Every tap belongs to the one class whose elements it meets.
+    #[test]
+    fn steps_of_taps() {
+        let axis = |div, dk| Axis { size: 9, out: 9, mul: 1, base: 0, dk, div };
+        assert_eq!(axis(1, 3).step(), 1);
+        assert_eq!(axis(2, -1).step(), 2);
+        assert_eq!(axis(4, -2).step(), 2);
+        assert_eq!(axis(3, -3).step(), 1);
+        assert_eq!(axis(2, -3).step(), 2);
+    }
+}
