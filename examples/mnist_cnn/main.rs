@@ -1,0 +1,139 @@
+//! Trains a convolutional network on handwritten digits, with a schedule, checkpoints and a plot.
+//!
+//! ```text
+//! cargo run --release --features trainer --example mnist_cnn     # see --help for the flags
+//! ```
+
+mod args;
+mod model;
+
+use args::Args;
+use model::Cnn;
+use std::{error::Error, process::ExitCode, time::Instant};
+use wgrad::{
+    nn::{Stop, Trainer, Validation},
+    prelude::*,
+};
+
+/// Images per batch when nothing is learned.
+const TEST_BATCH: usize = 500;
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    let args = match Args::parse() {
+        Ok(Some(args)) => args,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}\nSee --help for the flags.");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    let start = Instant::now();
+    let device = args.device()?;
+    device.seed(args.seed)?; // for dropout
+    let (train, test) = match &args.data {
+        Some(folder) => Dataset::from_folder(folder, 10)?,
+        None => embedded()?,
+    };
+    let &[height, width] = train.sample_shape() else {
+        return Err(format!("images of shape {:?}; [height, width] is needed", train.sample_shape()).into());
+    };
+    let model = Cnn::new([height, width], train.classes(), args.seed, &device)?;
+    eprintln!(
+        "{} parameters, {} training and {} test images, on {}",
+        model.count_parameters(),
+        train.len(),
+        test.len(),
+        device.info()
+    );
+    let loader = Loader::new(train, args.batch, &device)?.shuffle(args.seed);
+    let steps = loader.batches_per_epoch() as u64 * args.epochs;
+    let adam = AdamW::new(&model, args.lr)?;
+    let scheduler = Scheduler::new(Schedule::one_cycle(args.lr, steps)?, &adam)?;
+    // Halves keep small gradients only if they are scaled up; without --mixed the factor stays 1.
+    let step = Step::new(&device, |batch| {
+        let loss = model.forward(&batch[0])?.cross_entropy(&batch[1])?;
+        adam.step(&loss.backward()?)?;
+        Ok(vec![loss])
+    });
+    let checkpoint = Checkpoint::new()
+        .module("model", &model)
+        .state("adam", &adam)
+        .state("schedule", &scheduler)
+        .device(&device);
+    let out = args.out();
+    let outcome = Trainer::new(args.epochs)
+        .folder(&out, checkpoint)?
+        .resume(args.resume)
+        .run(
+            &loader,
+            |batch| {
+                let loss = step.run(&[&batch[0], &batch[1]])?.swap_remove(0);
+                scheduler.step(&adam)?;
+                Ok(loss)
+            },
+            || test_on(&model, &test, &device),
+        )?;
+    if outcome.stop == Stop::Interrupted {
+        eprintln!("stopped after {} steps; --resume --out {} goes on", outcome.steps, out.display());
+        return Ok(());
+    }
+    let accuracy = test_on(&model, &test, &device)?.metrics[0].1;
+    let seconds = start.elapsed().as_secs_f64();
+    let text = format!(
+        "{:.2}% of {} test images after {} epochs, {seconds:.0} s in all; see {}",
+        100.0 * accuracy,
+        test.len(),
+        outcome.history.epochs().len(),
+        out.join("loss.svg").display()
+    );
+    if args.json {
+        eprintln!("{text}");
+        let object = serde_json::json!({
+            "device": device.info().name, "epochs": outcome.history.epochs().len(), "steps": outcome.steps,
+            "seed": args.seed, "test_accuracy": accuracy, "seconds": seconds, "out": out,
+        });
+        println!("{object}");
+    } else {
+        println!("{text}");
+    }
+    Ok(())
+}
+
+/// Loss and the share of images whose digit is found.
+fn test_on(model: &Cnn, test: &Dataset, device: &Device) -> Result<Validation> {
+    let mut counts = Vec::new();
+    for batch in test.batches(TEST_BATCH, device)? {
+        let (x, labels) = batch?;
+        let images = x.reshape([&[labels.numel()], test.sample_shape()].concat())?;
+        let logits = eval(|| model.forward(&images))?;
+        let loss = logits.cross_entropy(&labels)?.try_mul(labels.numel() as f64)?;
+        counts.push((loss, count_correct(&logits, &labels)?));
+    }
+    let (mut loss, mut correct) = (0.0, 0.0);
+    for (sum, count) in counts {
+        loss += f64::from(sum.item::<f32>()?);
+        correct += f64::from(count.item::<i32>()?);
+    }
+    let all = test.len() as f64;
+    Ok(Validation::new(loss / all).with("accuracy", correct / all))
+}
+
+/// 10,000 real digits: the first 8,500 train, the last 1,500 test.
+fn embedded() -> Result<(Dataset, Dataset)> {
+    let images = include_bytes!("../data/mnist-10k/t10k-images-idx3-ubyte.gz");
+    let labels = include_bytes!("../data/mnist-10k/t10k-labels-idx1-ubyte.gz");
+    let images = Idx::from_bytes("the embedded images", images)?;
+    let labels = Idx::from_bytes("the embedded labels", labels)?;
+    Dataset::from_idx(&images, &labels, 10)?.split(8_500)
+}
