@@ -38,6 +38,9 @@
 //! assert!(net.forward(&x)?.mse(&xor)?.item::<f32>()? < 0.01);
 //! # Ok::<(), wgrad_core::Error>(())
 //! ```
+//!
+//! [`Loader`] gives batches from [`Samples`]: tables ([`Csv`]), NumPy's files ([`Npy`], [`Npz`]), text ([`Windows`]),
+//! or your own. [`Checkpoint`] saves and restores a whole run to the bit, [`save_weights`] a model for others.
 
 mod activation;
 mod attention;

@@ -362,3 +362,22 @@ fn the_latest_that_is_whole() -> Tested {
     fs::remove_dir_all(&folder)?;
     Ok(())
 }
+
+/// Within a recorded step nothing can be read: an error, and no file.
+#[test]
+fn not_within_a_step() -> Tested {
+    let folder = folder("recorded")?;
+    let cpu = Device::cpu();
+    let model = Mlp::new(&[2, 1], &cpu)?;
+    for checkpoint in [Checkpoint::new().module("model", &model), Checkpoint::new().device(&cpu)] {
+        let step = Step::new(&cpu, |x| {
+            checkpoint.save(folder.join("run"))?;
+            Ok(vec![x[0].square()?])
+        });
+        let error = step.run(&[&Tensor::ones([2], &cpu)?]).err();
+        assert_eq!(error.map(|e| e.kind()), Some(ErrorKind::Graph));
+        assert_eq!(fs::read_dir(&folder)?.count(), 0);
+    }
+    fs::remove_dir_all(&folder)?;
+    Ok(())
+}

@@ -9,7 +9,7 @@ use crate::{Count, Module, Real, State, StateEntry, StateVisitor};
 use half::{bf16, f16};
 use safetensors::tensor::Dtype;
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     fs::File,
     io::{BufReader, Read},
     path::Path,
@@ -93,9 +93,9 @@ fn in_file(dtype: DType) -> Dtype {
 /// An error if two entries have one name.
 #[track_caller]
 pub(super) fn distinct(op: &'static str, entries: &[Entry]) -> Result<()> {
-    let mut names = HashMap::new();
+    let mut names = HashSet::new();
     for entry in entries {
-        if names.insert(entry.name.as_str(), ()).is_some() {
+        if !names.insert(entry.name.as_str()) {
             return Err(Error::argument(
                 op,
                 format!("the name {} is given twice; give each part its own", shown(&entry.name)),
@@ -356,7 +356,7 @@ fn compare(file: &str, header: &Header, entries: &[Entry], how: &How) -> Result<
     let mut differences = Vec::new();
     let mut types_only = true;
     let mut convertible = false;
-    let mut wanted = HashMap::new();
+    let mut wanted = HashSet::new();
     for entry in entries {
         let name = shown(&entry.name);
         if let Handle::Setting(here) = entry.handle {
@@ -375,7 +375,7 @@ fn compare(file: &str, header: &Header, entries: &[Entry], how: &How) -> Result<
             continue;
         }
         let Some(want) = entry.stored() else { continue };
-        wanted.insert(entry.name.as_str(), ());
+        wanted.insert(entry.name.as_str());
         let Some(stored) = found.get(entry.name.as_str()) else {
             types_only = false;
             differences.push(format!("{name} {} {:?} is not in the file", want.dtype, want.shape));
@@ -401,7 +401,7 @@ fn compare(file: &str, header: &Header, entries: &[Entry], how: &How) -> Result<
     // What is too much in a file is listed in the file's order.
     for stored in &header.tensors {
         if let Some(name) = stored.name.strip_prefix(how.part)
-            && !wanted.contains_key(name)
+            && !wanted.contains(name)
         {
             types_only = false;
             differences.push(format!(

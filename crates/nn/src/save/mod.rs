@@ -44,13 +44,13 @@ fn shown(name: &str) -> String {
 
 /// A message that may quote a file, without its control characters.
 fn printable(message: impl fmt::Display) -> String {
-    let text = message.to_string();
-    text.chars()
-        .take(2 * MOST_SHOWN)
-        .flat_map(|c| {
-            if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
-                .chars()
-                .collect::<Vec<_>>()
-        })
-        .collect()
+    let mut text = String::new();
+    for c in message.to_string().chars().take(2 * MOST_SHOWN) {
+        if c.is_control() {
+            text.extend(c.escape_default());
+        } else {
+            text.push(c);
+        }
+    }
+    text
 }
