@@ -39,10 +39,10 @@ const KERNELS: &[(&str, &str)] = files!(
     "batch_norm_backward" "batch_norm_groups" "batch_norm_join" "batch_norm_lanes" "conv_pack"
     "cross_entropy_groups" "cross_entropy_lanes" "dropout" "gather_rows" "generate" "map1" "map2"
     "map3" "matmul_tiled" "max_pool" "max_pool_backward" "narrow_f16" "norm_backward_groups"
-    "norm_backward_lanes" "norm_columns" "norm_groups" "norm_join" "norm_lanes" "norm_parts"
-    "one_hot" "random" "random_advance" "random_take" "roofline_copy" "roofline_multiply_add"
-    "scatter_rows" "softmax_backward_groups" "softmax_backward_lanes" "softmax_groups"
-    "softmax_lanes" "update" "widen_f16"
+    "norm_backward_lanes" "norm_columns" "norm_groups" "norm_lanes" "one_hot" "random"
+    "random_advance" "random_take" "roofline_copy" "roofline_multiply_add" "scatter_rows"
+    "softmax_backward_groups" "softmax_backward_lanes" "softmax_groups" "softmax_lanes" "update"
+    "vector_norm_join" "vector_norm_parts" "widen_f16"
 );
 
 /// Kernels that must be unrolled, or whose bindings vary, and are therefore templates.

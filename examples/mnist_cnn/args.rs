@@ -10,7 +10,7 @@ use wgrad::prelude::*;
 const HELP: &str = "\
 Trains a convolutional network on handwritten digits.
 
-Usage: cargo run --release --features trainer --example mnist_cnn -- [FLAGS]
+Usage: cargo run --release --example mnist_cnn -- [FLAGS]
 
   --device auto|gpu|cpu   auto: a GPU, else software Vulkan, else the CPU, saying why [auto]
   --data DIR              a folder with the four IDX files of MNIST, .gz or not
@@ -18,6 +18,7 @@ Usage: cargo run --release --features trainer --example mnist_cnn -- [FLAGS]
   --epochs N              times through the training images                     [4]
   --batch N               images per step                                      [64]
   --lr X                  learning rate at its highest                      [0.003]
+  --mixed                 16-bit activations, with a loss scale
   --seed N                seed of first weights, shuffling and dropout           [1]
   --out DIR               folder for checkpoints, record and plot (loss.svg)
                                                   [target/mnist_cnn-<time>, a new one]
@@ -33,6 +34,7 @@ pub struct Args {
     pub epochs: u64,
     pub batch: usize,
     pub lr: f64,
+    pub mixed: bool,
     pub seed: u64,
     out: Option<PathBuf>,
     pub resume: bool,
@@ -48,6 +50,7 @@ impl Args {
             epochs: 4,
             batch: 64,
             lr: 0.003,
+            mixed: false,
             seed: 1,
             out: None,
             resume: false,
@@ -61,6 +64,7 @@ impl Args {
                 Arg::Long("epochs") => args.epochs = parser.value()?.parse()?,
                 Arg::Long("batch") => args.batch = parser.value()?.parse()?,
                 Arg::Long("lr") => args.lr = parser.value()?.parse()?,
+                Arg::Long("mixed") => args.mixed = true,
                 Arg::Long("seed") => args.seed = parser.value()?.parse()?,
                 Arg::Long("out") => args.out = Some(parser.value()?.into()),
                 Arg::Long("resume") => args.resume = true,

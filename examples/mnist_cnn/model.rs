@@ -14,7 +14,12 @@ pub struct Cnn {
 module!(Cnn { conv1, conv2, dense, head });
 
 impl Cnn {
-    pub fn new([height, width]: [usize; 2], classes: usize, seed: u64, device: &Device) -> Result<Cnn> {
+    pub fn new(
+        [height, width]: [usize; 2],
+        classes: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Cnn> {
         let mut init = Init::new(seed);
         let features = 32 * (height / 4) * (width / 4);
         Cnn {

@@ -14,7 +14,7 @@ fn apply(z: elem) -> elem { return select(z, z * params.slope, z < elem(0.0)); }
 //             padded to 16 bytes. Otherwise f32, and any strides at all
 //             a_layout, with a_vec4: "row" (a_col = 1), "col" (a_row = 1), "any" ("row" if a_col = 1, else "col")
 //             b_layout, with b_vec4: "row" (b_col = 1), "col" (b_row = 1), "any" ("col" if b_row = 1, else "row")
-//             y_vec4: y is bound as vec4; n, offset and strides of y divisible by 4
+//             y_vec4: y is bound as vec4; n, offset and strides of y divisible by 4, no sums beside
 //             shuffle: only where every subgroup has 8 lanes; the host appends elem and apply()
 //   launch    blocks_m * blocks_n * batches + sum_blocks workgroups of 8, folded into grid_x * y
 //   numerics  f32, four products of successive k summed first; what lies past m, n, k may be NaN; k = 0 gives apply(bias)

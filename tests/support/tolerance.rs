@@ -47,7 +47,7 @@ const TABLE: &[(&str, Rule, &str)] = &[
     ("normal",     Rule::Close { rtol: 1e-5, atol: 2e-5 }, "Box and Muller: log near 1, then a square root"),
     ("optimizer",  Rule::Close { rtol: 2e-5, atol: 1e-7 }, "one step: sqrt and division, 7.5 ulp"),
     ("mix",        Rule::Close { rtol: 4.8e-7, atol: 1.2e-38 }, "four roundings of positive numbers"),
-    ("norm",       Rule::Close { rtol: 4e-6, atol: 1e-37 }, "a sum of squares by blocks, a root and a division; subnormals may flush"),
+    ("vector_norm", Rule::Close { rtol: 4e-6, atol: 1e-37 }, "a sum of squares by blocks, a root and a division; subnormals may flush"),
     ("optimizer_steps", Rule::Close { rtol: 2e-5, atol: 1e-5 }, "up to 20 steps from values of size 1"),
     ("chain",      Rule::Close { rtol: 1e-5, atol: 2e-6 }, "up to a dozen operations, values of size 1, in one kernel or in several"),
     ("tails",      Rule::Close { rtol: 6e-5, atol: 1.6e-6 }, "exp at 20: 43 ulp and more; beyond, values below atol"),

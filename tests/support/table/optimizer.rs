@@ -309,8 +309,8 @@ fn gradients() -> Vec<Row> {
     let clip = |name: &str| {
         changed(
             name,
-            "norm",
-            &["norm_parts", "norm_join", "adjust"],
+            "vector_norm",
+            &["vector_norm_parts", "vector_norm_join", "adjust"],
             |g| {
                 let clipped = g.clip_norm(0.5)?;
                 Ok((clipped.gradients, Some(clipped.norm)))
@@ -331,8 +331,8 @@ fn gradients() -> Vec<Row> {
             "map2",
             "reduce_lanes",
             "reduce_groups",
-            "norm_parts",
-            "norm_join",
+            "vector_norm_parts",
+            "vector_norm_join",
             "adjust",
         ]),
         clip("clip_norm far").cases([1e18, 1e30, 1e-30, 0.0, 1e15, 1e-15, 1e16].map(far)),

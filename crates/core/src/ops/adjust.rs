@@ -95,10 +95,10 @@ impl Family for Adjust {
 
 impl Family for VectorNorm {
     fn name(&self) -> &'static str {
-        "norm"
+        "vector_norm"
     }
     fn outputs(&self, ins: &[Meta]) -> Result<Vec<Meta>> {
-        need("norm", ins.first(), &ins[0].shape, DType::F32)?;
+        need("vector_norm", ins.first(), &ins[0].shape, DType::F32)?;
         Ok(vec![Meta { shape: Shape::scalar(), dtype: DType::F32 }])
     }
     fn no_gradient(&self) -> Option<&'static str> {

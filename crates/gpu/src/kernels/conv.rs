@@ -1,7 +1,7 @@
 //! Convolutions as products whose right operand is read through windows: one description for all three
 //! directions, and two kernels that take it.
 
-use super::{grid, small, walk, word};
+use super::{matmul::sum_of_parts, small, walk, word};
 use crate::{
     Caps,
     launch::{Launch, Operand, Program, Slot},
@@ -298,7 +298,7 @@ impl Product {
         let (count, between) = (self.y.numel(), Slot::Scratch(program.scratch.len()));
         program.scratch.push(count * together * 4);
         program.launches.push(self.launch(&built, parts, between, caps)?);
-        program.launches.push(sum(count, together, self.y.offset, between, caps));
+        program.launches.push(sum_of_parts(count, together, self.y.offset, between, caps)?);
         Ok(program)
     }
 
@@ -450,29 +450,6 @@ fn kernel(name: &'static str, values: &[(&'static str, u32)]) -> Kernel {
     let lanes = (name == "conv_lanes").then_some("over");
     let parts = ["conv_params"].into_iter().chain(lanes).collect();
     Kernel { name, parts, values: values.to_vec(), ..Kernel::default() }
-}
-
-/// The sum of all parts' results, always in the same order.
-fn sum(count: usize, parts: usize, y_offset: usize, from: Slot, caps: &Caps) -> Launch {
-    let vec4 = count.is_multiple_of(4) && y_offset.is_multiple_of(4);
-    let plain = [("vec4", u32::from(vec4)), ("bias", 0), ("extra", 0), ("activation", 0)];
-    let kernel = Kernel {
-        name: "matmul_sum",
-        parts: vec!["matmul_params"],
-        values: plain.to_vec(),
-        ..Kernel::default()
-    };
-    let threads = count / if vec4 { 4 } else { 1 };
-    Launch::new(kernel, grid(threads, parts, caps), (count * parts) as u64)
-        .params([1, count, 0, 1].map(word))
-        .params([0; 4])
-        .params([0, 0, word(y_offset), word(count)])
-        .params([word(count), 0, 0, 0])
-        .params([1f32.to_bits(), 0, 0, 0])
-        .params([0; 12])
-        .params([word(parts), 0, 0, 0])
-        .read(1, from)
-        .write(2, Slot::Out(0))
 }
 
 #[cfg(test)]

@@ -165,7 +165,7 @@ pub(super) fn adjust(
 }
 
 pub(super) fn norm(ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Program> {
-    let flat = flat("norm", ins, true)?;
+    let flat = flat("vector_norm", ins, true)?;
     let fold = if flat.four {
         "fn fold(x: elem) -> f32 { return (x.x + x.y) + (x.z + x.w); }\n\
          fn most(x: bits) -> u32 { return max(max(x.x, x.y), max(x.z, x.w)); }"
@@ -173,7 +173,7 @@ pub(super) fn norm(ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Pro
         "fn fold(x: elem) -> f32 { return x; }\nfn most(x: bits) -> u32 { return x; }"
     };
     let kernel = Kernel {
-        name: "norm_parts",
+        name: "vector_norm_parts",
         aliases: flat.aliases(),
         functions: vec![fold],
         ..Kernel::default()
@@ -191,7 +191,7 @@ pub(super) fn norm(ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result<Pro
         .params([word(flat.count), flat.offset(&ins[0]), 0, 0])
         .read(1, Slot::In(0))
         .write(2, Slot::Scratch(0));
-    let kernel = Kernel { name: "norm_join", ..Kernel::default() };
+    let kernel = Kernel { name: "vector_norm_join", ..Kernel::default() };
     let join = Launch::new(kernel, [1, 1], u64::from(threads))
         .steps(u64::from(threads.div_ceil(64)) + 6)
         .params([threads, word(outs[0].layout.offset), f32::INFINITY.to_bits(), NAN])

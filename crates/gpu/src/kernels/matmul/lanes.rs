@@ -58,7 +58,9 @@ pub(super) fn lanes(
 pub(crate) fn by_fours(launch: &Launch) -> Option<Launch> {
     // n, y_offset, y_row, y_batch among the parameters.
     let whole = |at: &usize| launch.params.get(*at).is_some_and(|word| word.is_multiple_of(4));
-    if launch.kernel.name != "matmul_lanes" || ![1, 10, 11, 12].iter().all(whole) {
+    // sum_blocks and sums_beside: single sums cannot be written through a binding of vec4.
+    let beside = launch.params.get(34) != Some(&0) && launch.params.get(36) == Some(&1);
+    if launch.kernel.name != "matmul_lanes" || beside || ![1, 10, 11, 12].iter().all(whole) {
         return None;
     }
     let mut launch = launch.clone();

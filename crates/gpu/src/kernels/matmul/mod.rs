@@ -24,6 +24,7 @@ use crate::{
 use epilogue::Epilogue;
 pub(crate) use lanes::by_fours;
 use side::{Side, side};
+pub(crate) use split::sum_of_parts;
 use wgrad_core::{
     Error, Layout, Result, Shape,
     ops::{binary::Binary, linear::Linear},

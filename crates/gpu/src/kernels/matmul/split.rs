@@ -2,7 +2,7 @@
 //! the same order.
 
 use super::{
-    MatMulVariant, Product,
+    MatMulVariant, Product, Sizes,
     epilogue::{Epilogue, specialise},
     launch, operands,
 };
@@ -31,18 +31,40 @@ pub(super) fn split(product: &Product, variant: MatMulVariant, caps: &Caps) -> R
 }
 
 fn sum(product: &Product, parts: usize, from: Slot, caps: &Caps) -> Result<Launch> {
-    let (y, epilogue) = (&product.y, product.epilogue);
-    let [m, n, batches] = [product.sizes.m, product.sizes.n, product.sizes.batches];
-    let vec4 = n.is_multiple_of(4) && y.offset.is_multiple_of(4) && epilogue.by_four();
+    let Sizes { m, n, batches, .. } = product.sizes;
+    launch_sum([m, n, batches], parts, product.y.offset, product.epilogue, from, caps)
+}
+
+/// The sum of so many parts of `count` results each, side by side in working space, into the first output.
+pub(crate) fn sum_of_parts(
+    count: usize,
+    parts: usize,
+    y_offset: usize,
+    from: Slot,
+    caps: &Caps,
+) -> Result<Launch> {
+    launch_sum([1, count, 1], parts, y_offset, &Epilogue::default(), from, caps)
+}
+
+fn launch_sum(
+    [m, n, batches]: [usize; 3],
+    parts: usize,
+    y_offset: usize,
+    epilogue: &Epilogue,
+    from: Slot,
+    caps: &Caps,
+) -> Result<Launch> {
+    let vec4 = n.is_multiple_of(4) && y_offset.is_multiple_of(4) && epilogue.by_four();
     let mut kernel =
         Kernel { name: "matmul_sum", values: vec![("vec4", u32::from(vec4))], ..Kernel::default() };
     let numbers = specialise(&mut kernel, epilogue)?;
-    let threads = y.numel() / if vec4 { 4 } else { 1 };
+    let results = m * n * batches;
+    let threads = results / if vec4 { 4 } else { 1 };
     let [bias_offset, bias_col] = epilogue.bias_at();
-    let launch = Launch::new(kernel, grid(threads, parts, caps), (y.numel() * parts) as u64)
+    let launch = Launch::new(kernel, grid(threads, parts, caps), (results * parts) as u64)
         .params([m, n, 0, batches].map(word))
         .params([0; 4])
-        .params([0, 0, word(y.offset), word(n)])
+        .params([0, 0, word(y_offset), word(n)])
         .params([word(m * n), 0, 0, 0])
         .params([0, bias_offset, bias_col, epilogue.extra_at()])
         .params([0; 12])

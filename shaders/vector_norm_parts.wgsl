@@ -1,4 +1,4 @@
-// norm_parts: sums of squares of parts of a buffer, small, medium and large elements apart, so that none overflows.
+// vector_norm_parts: sums of squares of parts of a buffer, small, medium and large elements apart, so that none overflows.
 //
 //   x [count], contiguous  ->  parts: for each thread Σ(2⁷⁰x)², Σx², Σ(x/2⁷⁰)² and the largest size, as bits
 //   bindings  0 params, 1 x (read), 2 parts (write)

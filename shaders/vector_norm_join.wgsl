@@ -1,6 +1,6 @@
-// norm_join: the length of a buffer from the sums of its parts.
+// vector_norm_join: the length of a buffer from the sums of its parts.
 //
-//   parts [count] as norm_parts gives them  ->  y, one f32
+//   parts [count] as vector_norm_parts gives them  ->  y, one f32
 //   bindings  0 params, 1 parts (read), 2 y (write)
 //   launch    one workgroup of 64
 //   numerics  a thread sums every 64th part, then a tree; infinity and NaN pass
