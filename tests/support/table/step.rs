@@ -168,7 +168,7 @@ fn products() -> Vec<Row> {
             }))
             .no_gradient(REASON)
             .half()
-            .kernels(&["matmul_lanes", "map1", "map2", "widen_f16", "narrow_f16"]),
+            .kernels(&["matmul_lanes", "map1", "map2", "narrow_f16"]),
     ]
 }
 

@@ -121,6 +121,7 @@ fn widen_at_once(items: Vec<Item>, trace: &Trace, values: &[Value]) -> Vec<Item>
         let Some(item) = items[made].as_mut() else { continue };
         if steady && item.ins.iter().all(|operand| operand.value != y.value) {
             item.outs.iter_mut().filter(|out| **out == x).for_each(|out| *out = y);
+            super::products::place_row_sums(item);
             items[at] = None;
         }
     }

@@ -253,6 +253,15 @@ fn summed(
     later.or_else(|| (0..at).rev().filter(there).take(4).find_map(near))
 }
 
+/// Notes where row sums lie, after an output was given another place.
+pub(super) fn place_row_sums(item: &mut Item) {
+    if let (Work::Product(Joined { row_sums: Some(place), .. }), [y, sums]) =
+        (&mut item.work, &item.outs[..])
+    {
+        *place = if y.value == sums.value { RowSums::Beside } else { RowSums::Apart };
+    }
+}
+
 /// `ΔᵀX` with `Σδ` over the rows of Δ: the sums of the rows of the first operand.
 fn with_row_sums(product: &Product, item: &Item, caps: &Caps) -> Option<Item> {
     let Product { item: product, joined } = product;
@@ -275,6 +284,8 @@ fn with_row_sums(product: &Product, item: &Item, caps: &Caps) -> Option<Item> {
     let beside = product.outs[0].value == sums.value;
     let row_sums = Some(if beside { RowSums::Beside } else { RowSums::Apart });
     let joined = Joined { row_sums, ..Joined::default() };
+    // Halves are rounded on their way to one operand's memory, not beside it.
+    let fits = fits && !(beside && sums.dtype == DType::F16);
     (fits && joined.fits(&a.layout, a.layout.numel(), caps)).then(|| {
         let outs = vec![product.outs[0], *sums];
         Item { work: Work::Product(joined), ins: product.ins.clone(), outs, at: product.at }
