@@ -80,6 +80,14 @@ pub const CASES: &[Case] = &[
         make: Some(conv2d_3x3),
     },
     Case {
+        name: "attention_causal",
+        what: "8 sequences of 256, 8 heads of 64, causal: forward and all gradients",
+        // Two products forward, four backward; the half that is masked is not left out.
+        flops: 6.0 * 2.0 * 64.0 * 256.0 * 256.0 * 64.0,
+        bytes: 0.0,
+        make: Some(attention_causal),
+    },
+    Case {
         name: "softmax_rows",
         what: "softmax of 4096 x 1024 along the last axis",
         flops: 0.0,
@@ -151,6 +159,20 @@ fn conv2d_3x3(device: &Device) -> Result<Run> {
         let gradients = x.conv2d(&w, None, &options)?.backward_with(&dy)?;
         finish(gradients.wrt(&x)?)?;
         finish(gradients.wrt(&w)?)
+    }))
+}
+
+fn attention_causal(device: &Device) -> Result<Run> {
+    let draw = || uniform(&[8, 8, 256, 64], device);
+    let (q, k, v) = (draw()?.requiring_grad(), draw()?.requiring_grad(), draw()?.requiring_grad());
+    let dy = draw()?;
+    let options = AttentionOptions { causal: true, ..AttentionOptions::default() };
+    Ok(Box::new(move || {
+        let gradients = q.attention(&k, &v, options)?.backward_with(&dy)?;
+        for x in [&q, &k, &v] {
+            finish(gradients.wrt(x)?)?;
+        }
+        Ok(())
     }))
 }
 
