@@ -66,6 +66,36 @@ const FACTS: &[Fact] = &[
         let want = read(plain.sum_all().unwrap().backward().unwrap().wrt(&w).unwrap()).unwrap();
         same(&[got], &[want]);
     }),
+    ("dropout_batch_norm_and_halves_run_alike_again", |d| {
+        let images = draw(6, &[5, 3, 6, 6], d);
+        let all = |again: bool| {
+            d.seed(11).unwrap();
+            let mut init = Init::new(4);
+            let block = Sequential::new()
+                .then(Conv2d::new(3, 4, 3, &mut init).unwrap().padding(1))
+                .then(BatchNorm2d::new(4).unwrap())
+                .then(Activation::Gelu)
+                .then(Dropout::new(0.4).unwrap());
+            let head =
+                Sequential::new().then(Flatten).then(Linear::new(144, 3, &mut init).unwrap());
+            let net = Sequential::new().then(block).then(head);
+            let net = Pair(if again { Sequential::new().then(Recomputed::new(net)) } else { net });
+            let net = net.on(d).unwrap();
+            let loss = autocast(|| net.0.forward(&images)?.square()?.mean_all()).unwrap();
+            let g = loss.backward().unwrap();
+            let mut seen = vec![read(&loss).unwrap()];
+            for (_, p) in net.named_parameters() {
+                seen.push(read(g.wrt(p.tensor().unwrap()).unwrap()).unwrap());
+            }
+            for (_, b) in net.named_buffers() {
+                seen.push(read(b.tensor().unwrap()).unwrap());
+            }
+            // The stream has moved as far, too.
+            seen.push(read(&Tensor::uniform([4], 0.0, 1.0, d).unwrap()).unwrap());
+            seen
+        };
+        same(&all(true), &all(false));
+    }),
     ("changes_outside_are_made_once", |d| {
         let mean = Tensor::zeros([3], d).unwrap();
         let w = Tensor::ones([3], d).unwrap().requiring_grad();
@@ -145,6 +175,14 @@ const FACTS: &[Fact] = &[
         same(&a, &b);
     }),
 ];
+
+/// A network under a name of its own.
+struct Pair(Sequential);
+impl Module for Pair {
+    fn visit(&self, v: &mut Visitor) {
+        v.field("net", &self.0);
+    }
+}
 
 /// Blocks of two products and activations, and a head.
 struct Deep {
