@@ -3,8 +3,9 @@
 use lexopt::{Arg, Parser};
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     str::FromStr,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 const HELP: &str = "\
@@ -27,6 +28,9 @@ Usage: cargo run --release --example char_gpt -- [FLAGS]
   --prompt TEXT           what the model is given to go on from         [line feed]
   --write N               characters to write at the end                      [400]
   --temperature X         how freely it writes: 0 always takes the likeliest  [0.8]
+  --out DIR               folder for checkpoints, record and plot (loss.svg)
+                                                  [target/char_gpt-<time>, a new one]
+  --resume                goes on with the run in --out
   --json                  last line on stdout: one JSON object; all else on stderr
   --help                  this text
 ";
@@ -54,6 +58,8 @@ pub struct Args {
     pub prompt: String,
     pub write: usize,
     pub temperature: f64,
+    out: PathBuf,
+    pub resume: bool,
     pub json: bool,
 }
 
@@ -74,6 +80,8 @@ impl Args {
             prompt: "\n".to_owned(),
             write: 400,
             temperature: 0.8,
+            out: PathBuf::new(),
+            resume: false,
             json: false,
         };
         let mut parser = Parser::from_env();
@@ -114,6 +122,8 @@ impl Args {
                 }
                 Arg::Long("prompt") => args.prompt = text(&mut parser)?,
                 Arg::Long("write") => args.write = count(&mut parser, "--write", 0)?,
+                Arg::Long("out") => args.out = parser.value().map_err(|e| e.to_string())?.into(),
+                Arg::Long("resume") => args.resume = true,
                 Arg::Long("json") => args.json = true,
                 Arg::Long("help") | Arg::Short('h') => {
                     // A reader that has gone away is no reason to fail.
@@ -123,7 +133,19 @@ impl Args {
                 other => return Err(other.unexpected().to_string()),
             }
         }
+        if args.out.as_os_str().is_empty() {
+            if args.resume {
+                return Err("--resume needs --out, the folder of the run to go on with".to_owned());
+            }
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+            args.out = PathBuf::from(format!("target/char_gpt-{now}"));
+        }
         Ok(Some(args))
+    }
+
+    /// The folder of this run.
+    pub fn out(&self) -> &Path {
+        &self.out
     }
 }
 

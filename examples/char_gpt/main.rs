@@ -20,7 +20,7 @@ use report::Report;
 use std::{error::Error, process::ExitCode};
 use text::Text;
 use wgrad::ErrorKind;
-use wgrad::prelude::*;
+use wgrad::{nn::Stop, prelude::*};
 
 fn main() -> ExitCode {
     let clock = Clock::start();
@@ -62,6 +62,15 @@ fn run(args: &Args, clock: &Clock) -> Result<(), Box<dyn Error>> {
     report.counted = text.counted();
     report.head(args, &device, &model, &text)?;
     let outcome = training::train(args, clock, &report, &model, &text)?;
+    if outcome.stop == Stop::Interrupted {
+        let out = args.out();
+        report.line(&format!(
+            "stopped after {} steps; --resume --out {} goes on",
+            outcome.steps,
+            out.display()
+        ))?;
+        return Ok(());
+    }
     let written = writing::write(args, &model, &text, &prompt)?;
     report.tail(args, &device, &outcome, &format!("{}{written}", args.prompt))?;
     Ok(())

@@ -3,7 +3,7 @@
 use crate::{args::Args, model::CharGpt, text::Text, training::Outcome};
 use serde_json::json;
 use std::io::{self, Write};
-use wgrad::prelude::*;
+use wgrad::{nn::Epoch, prelude::*};
 
 /// Where lines go, and what counting alone would reach.
 pub struct Report {
@@ -56,12 +56,10 @@ impl Report {
         self.line(" steps  train loss  test loss")
     }
 
-    /// One row of the table: the mean of the last losses, and the last test.
-    pub fn tested(&self, outcome: &Outcome) -> io::Result<()> {
-        let Some((steps, test)) = outcome.test_loss.last() else { return Ok(()) };
-        let recent: Vec<f32> = outcome.step_loss.iter().rev().take(50).copied().collect();
-        let mean = recent.iter().sum::<f32>() / recent.len().max(1) as f32;
-        self.line(&format!("{steps:>6}  {mean:>10.3}  {test:>9.3}"))
+    /// One row of the table.
+    pub fn tested(&self, epoch: &Epoch) -> io::Result<()> {
+        let Epoch { step, train_loss, loss, .. } = epoch;
+        self.line(&format!("{step:>6}  {train_loss:>10.3}  {loss:>9.3}"))
     }
 
     /// The result; with `--json` as the one line on stdout.
@@ -72,13 +70,15 @@ impl Report {
         outcome: &Outcome,
         written: &str,
     ) -> io::Result<()> {
-        let test = outcome.test_loss.last().map_or(f64::NAN, |(_, loss)| *loss);
+        let epochs = outcome.history.epochs();
+        let test = epochs.last().map_or(f64::NAN, |epoch| epoch.loss);
         self.line(&format!("\n--- written by the model ---\n{written}\n---"))?;
         self.line(&format!(
-            "test loss {test:.3}, {:.0} characters/s, first step after {:.0} ms, on {}",
+            "test loss {test:.3}, {:.0} characters/s, first step after {:.0} ms, on {}; see {}",
             outcome.characters_per_s,
             outcome.first_step_ms,
-            device.info().name
+            device.info().name,
+            args.out().join("loss.svg").display()
         ))?;
         if !self.json {
             return Ok(());
@@ -87,14 +87,15 @@ impl Report {
         let object = json!({
             "device": if cpu { "cpu" } else { "gpu" },
             "adapter": device.info().name,
-            "steps": args.steps,
+            "steps": outcome.steps,
             "seed": args.seed,
             "first_step_ms": outcome.first_step_ms,
             "characters_per_s": outcome.characters_per_s,
             "unigram_loss": self.counted.0,
             "bigram_loss": self.counted.1,
-            "step_loss": outcome.step_loss,
-            "test_loss": outcome.test_loss,
+            "train_loss": epochs.iter().map(|epoch| epoch.train_loss).collect::<Vec<_>>(),
+            "test_loss": epochs.iter().map(|epoch| epoch.loss).collect::<Vec<_>>(),
+            "out": args.out(),
             "written": written,
         });
         writeln!(io::stdout(), "{object}")

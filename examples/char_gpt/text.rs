@@ -50,17 +50,9 @@ impl Text {
         at.and_then(|at| self.characters.get(at)).copied().unwrap_or('\u{fffd}')
     }
 
-    /// Windows from anywhere in the text to train on, and the same one character later.
-    pub fn windows(
-        &self,
-        stream: &mut Stream,
-        batch: usize,
-        length: usize,
-        device: &Device,
-    ) -> Result<[Tensor; 2]> {
-        let places = u32::try_from(self.train - length).unwrap_or(u32::MAX);
-        let starts: Vec<usize> = (0..batch).map(|_| stream.below(places) as usize).collect();
-        self.pair(&starts, length, device)
+    /// So many windows from anywhere in the text to train on, each with the same one character later.
+    pub fn windows(&self, length: usize, count: usize) -> Windows {
+        Windows { numbers: self.numbers[..self.train].to_vec(), length, count }
     }
 
     /// Windows evenly over the text to test on.
@@ -106,6 +98,27 @@ impl Text {
         }
         let count = (test.len() - 1) as f64;
         (one / count, two / count)
+    }
+}
+
+/// Windows at random places, new ones in each epoch of a loader.
+pub struct Windows {
+    numbers: Vec<i32>,
+    length: usize,
+    count: usize,
+}
+
+impl Samples for Windows {
+    fn len(&self) -> usize {
+        self.count
+    }
+
+    fn get(&self, _: usize, random: &mut Stream) -> Result<Vec<Array>> {
+        let places = u32::try_from(self.numbers.len() - self.length).unwrap_or(u32::MAX);
+        let start = random.below(places) as usize;
+        let from =
+            |at: usize| Array::i32([self.length], self.numbers[at..at + self.length].to_vec());
+        Ok(vec![from(start)?, from(start + 1)?])
     }
 }
 

@@ -1,29 +1,29 @@
-//! The training loop.
+//! Training: windows of text, a recorded step, and the trainer around it.
 
 use crate::{args::Args, clock::Clock, model::CharGpt, report::Report, text::Text};
-use indicatif::{ProgressBar, ProgressStyle};
-use std::{error::Error, time::Instant};
-use wgrad::{READ_TIMEOUT, Result, nn::eval, philox::Stream, prelude::*};
+use std::error::Error;
+use wgrad::{
+    nn::{History, Stop, Trainer, Validation},
+    prelude::*,
+};
 
 /// What training showed.
 pub struct Outcome {
+    pub stop: Stop,
+    /// Steps taken, those before a resume too.
+    pub steps: u64,
     /// From the start of the process until the first step's loss was read.
     pub first_step_ms: f64,
-    /// Training alone, without the first step.
+    /// Training alone, without the part that compiled kernels.
     pub characters_per_s: f64,
-    /// The loss of every step.
-    pub step_loss: Vec<f32>,
-    /// Steps taken, and the loss on the text for testing.
-    pub test_loss: Vec<(usize, f64)>,
+    /// Losses of each part of the run.
+    pub history: History,
 }
 
-/// Reading a loss waits for the device, so losses are read this many at a time.
-const READ_EVERY: usize = 25;
-/// How often the model is tested, and on how many batches.
-const TESTS: usize = 4;
+/// The run is divided into so many parts, with a test and a checkpoint after each.
+const PARTS: usize = 10;
+/// Batches of a test.
 const TEST_BATCHES: usize = 8;
-/// Stream 0 of the seed is for first weights.
-const WINDOWS: u32 = 1;
 
 /// Trains `model` on windows of the text.
 pub fn train(
@@ -34,7 +34,13 @@ pub fn train(
     text: &Text,
 ) -> Result<Outcome, Box<dyn Error>> {
     let device = model.parameters()?.values().device().clone();
+    let each = args.steps.div_ceil(PARTS);
+    let parts = args.steps.div_ceil(each) as u64;
+    let steps = parts * each as u64;
     let optimizer = AdamW::new(model, args.lr)?;
+    let warm = steps / 10;
+    let schedule = Schedule::cosine(args.lr, steps - warm, args.lr / 10.0)?.warmup(warm)?;
+    let scheduler = Scheduler::new(schedule, &optimizer)?;
     // Recorded at its first run and replayed from then on; the learning rate is a tensor and may change.
     let step = Step::new(&device, |batch| {
         let loss = model.forward(&batch[0])?.cross_entropy(&batch[1])?;
@@ -44,81 +50,46 @@ pub fn train(
     let test = Step::new(&device, |batch| {
         eval(|| Ok(vec![model.forward(&batch[0])?.cross_entropy(&batch[1])?]))
     });
-    let tested = || -> Result<f64> {
-        let mut sum = 0.0;
-        for part in 0..TEST_BATCHES {
-            let [x, next] =
-                text.test_windows(part, TEST_BATCHES, args.batch, args.length, &device)?;
-            sum += f64::from(test.run(&[&x, &next])?.swap_remove(0).item::<f32>()?);
-        }
-        Ok(sum / TEST_BATCHES as f64)
-    };
-
-    let mut outcome = Outcome {
-        first_step_ms: 0.0,
-        characters_per_s: 0.0,
-        step_loss: Vec::with_capacity(args.steps),
-        test_loss: Vec::new(),
-    };
-    let mut windows = Stream::new(args.seed, WINDOWS);
-    let mut waiting = Vec::with_capacity(READ_EVERY);
-    let (mut seconds, mut start) = (0.0, Instant::now());
-    let bar = progress(args.steps);
-    for taken in 0..args.steps {
-        let [x, next] = text.windows(&mut windows, args.batch, args.length, &device)?;
-        optimizer.set_lr(args.lr * share(taken, args.steps))?;
-        waiting.push(step.run(&[&x, &next])?.swap_remove(0));
-        bar.inc(1);
-        let done = taken + 1;
-        let test_now = done * TESTS / args.steps > taken * TESTS / args.steps;
-        if taken == 0 || waiting.len() == READ_EVERY || test_now {
-            read(&mut waiting, &mut outcome.step_loss)?;
-            if let Some(loss) = outcome.step_loss.last() {
-                bar.set_message(format!("loss {loss:.3}"));
+    let windows = text.windows(args.length, each * args.batch);
+    let loader = Loader::new(windows, args.batch, &device)?.shuffle(args.seed);
+    let checkpoint = Checkpoint::new()
+        .module("model", model)
+        .state("adam", &optimizer)
+        .state("schedule", &scheduler)
+        .device(&device);
+    let mut first_step_ms = 0.0;
+    let outcome = Trainer::new(parts).folder(args.out(), checkpoint)?.resume(args.resume).run(
+        &loader,
+        |batch| {
+            let loss = step.run(&[&batch[0], &batch[1]])?.swap_remove(0);
+            scheduler.step(&optimizer)?;
+            if first_step_ms == 0.0 {
+                loss.item::<f32>()?;
+                first_step_ms = clock.ms();
             }
-        }
-        if taken == 0 {
-            outcome.first_step_ms = clock.ms();
-            // Compiling kernels is part of the first step and not of the throughput.
-            start = Instant::now();
-        }
-        if test_now {
-            seconds += start.elapsed().as_secs_f64();
-            outcome.test_loss.push((done, tested()?));
-            bar.suspend(|| report.tested(&outcome))?;
-            start = Instant::now();
-        }
+            Ok(loss)
+        },
+        || {
+            let mut sum = 0.0;
+            for part in 0..TEST_BATCHES {
+                let [x, next] =
+                    text.test_windows(part, TEST_BATCHES, args.batch, args.length, &device)?;
+                sum += f64::from(test.run(&[&x, &next])?.swap_remove(0).item::<f32>()?);
+            }
+            Ok(Validation::new(sum / TEST_BATCHES as f64))
+        },
+    )?;
+    for epoch in outcome.history.epochs() {
+        report.tested(epoch)?;
     }
-    bar.finish_and_clear();
-    let trained = (args.steps - 1) * args.batch * args.length;
-    outcome.characters_per_s = if trained > 0 { trained as f64 / seconds } else { 0.0 };
-    Ok(outcome)
-}
-
-/// The share of the learning rate for a step: it grows over the first tenth and falls along a cosine to a tenth.
-fn share(step: usize, steps: usize) -> f64 {
-    let (step, steps) = (step as f64, steps as f64);
-    let warm = (step + 1.0) / (steps / 10.0).max(1.0);
-    warm.min(0.55 + 0.45 * (std::f64::consts::PI * step / steps).cos())
-}
-
-/// Reads the losses that wait.
-fn read(waiting: &mut Vec<Tensor>, losses: &mut Vec<f32>) -> Result<()> {
-    let mut reads = Vec::with_capacity(waiting.len());
-    for loss in waiting.drain(..) {
-        reads.push(loss.read::<f32>()?);
-    }
-    for read in reads {
-        losses.extend(read.wait(READ_TIMEOUT)?);
-    }
-    Ok(())
-}
-
-/// A bar on stderr; nothing where that is no terminal.
-fn progress(steps: usize) -> ProgressBar {
-    let bar = ProgressBar::new(steps as u64);
-    match ProgressStyle::with_template("[{bar:40}] {pos}/{len} {msg}") {
-        Ok(style) => bar.with_style(style.progress_chars("=> ")),
-        Err(_) => bar,
-    }
+    let timed = outcome.history.epochs().iter().skip(1);
+    let seconds: f64 = timed.clone().map(|epoch| epoch.seconds).sum();
+    let characters = timed.count() * each * args.batch * args.length;
+    Ok(Outcome {
+        stop: outcome.stop,
+        steps: outcome.steps,
+        first_step_ms,
+        characters_per_s: if characters > 0 { characters as f64 / seconds } else { 0.0 },
+        history: outcome.history,
+    })
 }
