@@ -76,6 +76,28 @@ const FACTS: &[Fact] = &[
             bits("replay", &[9, 5], a, b).unwrap();
         }
     }),
+    ("a_cast_to_halves_is_always_done", |d| {
+        // Rounded to f16 and back: 1.0001 becomes 1, and what is too large infinite.
+        let step = Step::new(d, |x| {
+            let half = x[0].try_mul(2.0)?.cast(DType::F16)?;
+            Ok(vec![half.try_mul(0.5)?.cast(DType::F32)?, half.cast(DType::F32)?.sum([0])?])
+        });
+        let x = Tensor::from_vec([1.0001f32, 4e4, -3.0], [3], d).unwrap();
+        let got = step.run(&[&x]).unwrap();
+        assert_eq!(read(&got[0]).unwrap(), [1.0, f64::INFINITY, -3.0]);
+        assert_eq!(read(&got[1]).unwrap(), [f64::INFINITY]);
+    }),
+    ("a_step_in_evaluation_has_a_plan_of_its_own", |d| {
+        let drop = Dropout::new(0.5).unwrap();
+        let step = Step::new(d, |x| Ok(vec![drop.forward(&x[0])?]));
+        let x = Tensor::ones([64], d).unwrap();
+        for _ in 0..3 {
+            let trained = read(&step.run(&[&x]).unwrap()[0]).unwrap();
+            assert!(trained.contains(&0.0) && trained.contains(&2.0), "{trained:?}");
+            let tested = read(&eval(|| step.run(&[&x])).unwrap()[0]).unwrap();
+            assert_eq!(tested, [1.0; 64]);
+        }
+    }),
     ("chains_equal_single_operations", |d| {
         for (i, &shape) in
             [&[33, 65][..], &[4, 3, 8], &[1], &[], &[0, 5], &[129]].iter().enumerate()

@@ -19,7 +19,7 @@ impl Text {
         let numbers: Vec<i32> =
             text.chars().map(|c| number(&characters, c).unwrap_or_default()).collect();
         let train = numbers.len() / 10 * 9;
-        if numbers.len() - train <= length {
+        if train <= length || numbers.len() - train <= length {
             return Err(format!(
                 "the text has {} characters; windows of {length} need more than {}",
                 numbers.len(),

@@ -26,12 +26,15 @@ pub fn autocasting() -> bool {
 /// Runs `f` in mixed precision: 16 bits where they suffice. Parameters, their gradients and an optimizer's moments stay
 /// f32. Run the forward pass and the loss in it; [`backward`](Tensor::backward) follows what they did, inside or outside.
 ///
-/// - Products (`matmul`, `linear`) take f32 operands as f16 and give f16; they sum in f32.
-/// - Softmax, losses, sums and means, powers, exponentials and logarithms take f16 operands as f32 and give f32.
+/// - Products (`matmul`, `linear`, convolutions, those of attention) take f32 operands as f16 and give f16; they sum in f32.
+/// - Softmax, layer and RMS norms, losses, sums and means, powers, exponentials and logarithms take f16 operands as f32 and give f32.
 /// - Element-wise operations of f16 and f32 meet in f32. Those of f16 alone stay f16: each is computed in f32 and
 ///   rounded once.
 ///
 /// f64 and integers stay what they are. It holds for this thread and ends with `f`, also within a recorded step's closure.
+/// A recorded step on a GPU rounds a chain of such operations once, at its end, and products whose result is widened at once
+/// not at all; a `cast` to f16 is always done.
+///
 /// Use a loss scale with it: gradients below 6e-8 are 0 in f16.
 ///
 /// ```

@@ -102,4 +102,9 @@ impl LossScale {
     pub fn numbers(&self) -> &Tensor {
         &self.numbers
     }
+
+    /// What the gradients unscaled so far showed, to be saved: a run may stop between micro-batches.
+    pub fn flags(&self) -> &Tensor {
+        &self.flags
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     DType, Device, Element, Error, Layout, Meta, Op, Pending, READ_TIMEOUT, Result, Role, Shape,
-    Storage, View, full_precision,
+    Storage, View,
     graph::{Edge, Node},
     ops::copy::Copy,
     shape::axis_index,
@@ -264,7 +264,8 @@ impl Tensor {
         let op = op.into();
         if let Some(cast) = crate::autocast::cast(&op, ins)? {
             let ins: Vec<&Tensor> = cast.iter().collect();
-            return full_precision(|| Tensor::run_all(op, &ins));
+            let Some(first) = ins.first() else { return Ok(Vec::new()) };
+            return Tensor::run_into(&op, &ins, first.device(), None, Location::caller());
         }
         match ins.first() {
             Some(first) => Tensor::run_into(&op, ins, first.device(), None, Location::caller()),

@@ -55,7 +55,6 @@ mod layers;
 mod linear;
 mod metrics;
 mod mlp;
-mod mode;
 mod module;
 mod norms;
 mod optim;
@@ -91,7 +90,6 @@ pub use layers::{
 pub use linear::Linear;
 pub use metrics::{accuracy, count_correct};
 pub use mlp::{Mlp, MlpOptions};
-pub use mode::{eval, train, training};
 pub use module::{Layer, Module, Visitor};
 pub use norms::{GroupNorm, LayerNorm, RmsNorm};
 pub use optim::{
@@ -108,3 +106,4 @@ pub use state::{Count, Real, State, StateEntry, StateVisitor};
 #[cfg(feature = "trainer")]
 pub use trainer::{Epoch, History, Interrupt, Losses, Outcome, Stop, Trainer, Validation};
 pub use transformer::TransformerBlock;
+pub use wgrad_core::{eval, train, training};

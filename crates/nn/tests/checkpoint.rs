@@ -301,14 +301,17 @@ fn files_of_another_kind() -> Tested {
     wgrad_nn::save_weights(&model, folder.join("weights"))?;
     let error = checkpoint.load(folder.join("weights")).err().ok_or("loaded")?;
     assert!(
-        error.kind() == ErrorKind::Format && error.message().contains("load_weights"),
+        error.kind() == ErrorKind::Mismatch && error.message().contains("load_weights"),
         "{error}"
     );
     let text = r#"{"__metadata__":{"wgrad.checkpoint":"2"}}"#;
     let newer = [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
     fs::write(folder.join("newer"), newer)?;
     let error = checkpoint.load(folder.join("newer")).err().ok_or("loaded")?;
-    assert!(error.kind() == ErrorKind::Format && error.message().contains("version 2"), "{error}");
+    assert!(
+        error.kind() == ErrorKind::Mismatch && error.message().contains("version 2"),
+        "{error}"
+    );
     // One name for two things, and a model on no device.
     let twice = Checkpoint::new().real("rate", &rate).real("rate", &rate);
     assert_eq!(twice.save(&file).err().map(|e| e.kind()), Some(ErrorKind::Argument));

@@ -4,7 +4,7 @@
 #[path = "../../../tests/support/tolerance.rs"]
 mod tolerance;
 
-use wgrad_core::{Device, ErrorKind, Gradients, Result, Tensor};
+use wgrad_core::{Device, Error, ErrorKind, Gradients, Result, Step, Tensor};
 use wgrad_nn::{
     Adagrad, Adam, AdamW, Ema, GradAccumulator, GradScaler, GroupOptions, Init, Linear, Lion,
     Module, Optimizer, Parameter, RmsProp, Schedule, Scheduler, Sgd, State, StateEntry,
@@ -237,6 +237,61 @@ fn f08_accumulated_gradients_are_a_weighted_mean() -> Result<()> {
     }
     let other = point()?;
     assert_eq!(kind(sum.add(&gradients(&other, 1.0)?)), Some(ErrorKind::Graph));
+    Ok(())
+}
+
+#[test]
+fn two_recorded_steps_share_a_loss_scale() -> Result<()> {
+    // One adds micro-batches, the other applies: at replays neither closure runs.
+    let (p, cpu) = (point()?, Device::cpu());
+    let sgd = Sgd::new(&p, 0.1)?;
+    let (scaler, sum) = (GradScaler::with(&cpu, 1024.0, 2000, 1.0)?, GradAccumulator::new(&p)?);
+    let add = Step::new(&cpu, |_| {
+        let loss = p.at.tensor()?.sum_all()?.try_add(&p.bias.tensor()?.sum_all()?)?;
+        sum.add(&scaler.unscale(scaler.scale(&loss)?.backward()?)?)?;
+        Ok(vec![loss])
+    });
+    let apply = Step::new(&cpu, |_| {
+        scaler.step(&sgd, &sum.take()?)?;
+        scaler.update()?;
+        Ok(Vec::new())
+    });
+    for _ in 0..4 {
+        for _ in 0..3 {
+            add.run(&[])?;
+        }
+        apply.run(&[])?;
+    }
+    near("optimizer_steps", &p.bias.tensor()?.to_vec()?, &[0.6, 0.6]);
+    assert_eq!(scaler.skipped()?, 0);
+    // What became NaN is forgotten all the same.
+    p.bias.tensor()?.assign(&Tensor::full([2], f64::NAN, wgrad_core::DType::F32, &cpu)?)?;
+    sum.clear()?;
+    sum.add(&gradients(&p, 2.0)?)?;
+    let mean = sum.take()?;
+    let values =
+        mean.values(&p.parameters()?).ok_or_else(|| Error::internal("test", "no values"))?;
+    assert!(values.to_vec::<f32>()?.iter().all(|&g| g == 2.0));
+    Ok(())
+}
+
+#[test]
+fn a_rate_outlives_a_group_and_a_rule_its_state() -> Result<()> {
+    let p = point()?;
+    let sgd = Sgd::new(&p, 0.1)?;
+    sgd.set_lr(0.01)?;
+    let sgd = sgd.group(|name| name == "bias", GroupOptions::default())?;
+    sgd.step(&gradients(&p, 1.0)?)?;
+    near("optimizer", &p.bias.tensor()?.to_vec()?, &[0.99, 0.99]);
+    // Moments of one rule are not another's, though they have the same sizes.
+    let setting = |state: &dyn State| {
+        let found = StateVisitor::over(state).into_iter();
+        found.filter(|(name, _)| name == "rule").map(|(_, e)| format!("{e:?}")).collect::<Vec<_>>()
+    };
+    let (a, b) = (Adagrad::new(&p, 0.1)?, RmsProp::new(&p, 0.1)?);
+    assert_eq!(setting(&a).len(), 1);
+    assert_ne!(setting(&a), setting(&b));
+    assert_ne!(setting(&Adam::new(&p, 0.1)?), setting(&AdamW::new(&p, 0.1)?));
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use crate::support::{
     inputs::{Input, Lie, floats},
     row::{Case, Row, row},
 };
-use wgrad_core::{Result, Step, Tensor, ops::linear::FusedActivation};
+use wgrad_core::{Result, Step, Tensor, autocast, ops::linear::FusedActivation};
 
 fn recorded(x: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>) -> Result<Tensor> {
     let step = Step::new(x[0].device(), |x| Ok(vec![f(x)?]));
@@ -207,6 +207,21 @@ fn reduced(
         .hardware(&["reduce_lanes", "reduce_groups", "map1", "map2"])
 }
 
+/// The row with operands of 16 bits.
+fn halves(row: Row) -> Row {
+    row.half().kernels(&["reduce_lanes", "map1", "map2", "narrow_f16"]).hardware(&[
+        "reduce_lanes",
+        "reduce_groups",
+        "map1",
+        "map2",
+        "narrow_f16",
+    ])
+}
+
+fn mixed(x: &[Tensor], axes: &[isize]) -> Result<Tensor> {
+    autocast(|| x[0].try_mul(&x[1])?.abs()?.mean(axes))
+}
+
 /// Chains and the reductions that they feed.
 fn reductions() -> Vec<Row> {
     let mse = |x: &[Tensor], axes: &[isize]| x[0].try_sub(&x[1])?.square()?.mean(axes);
@@ -229,6 +244,10 @@ fn reductions() -> Vec<Row> {
         reduced("reduced max rows", "arithmetic", &[2], |x, axes| {
             x[0].try_mul(&x[1])?.neg()?.max(axes)
         }),
+        // Halves that are widened to be summed; rounded to halves before, by whoever asks for it.
+        halves(reduced("reduced mixed", "chain", &[0, 1, 2], mixed)),
+        halves(reduced("reduced mixed rows", "chain", &[2], mixed)),
+        halves(reduced("reduced mixed columns", "chain", &[0, 1], mixed)),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! Scaled dot-product attention, composed of two products and the softmax between them.
 
 use super::masked_softmax::need_mask;
-use crate::{Error, Result, Shape, Tensor};
+use crate::{DType, Error, Result, Shape, Tensor};
 
 /// What [`Tensor::attention`] may be given beside queries, keys and values.
 ///
@@ -107,7 +107,11 @@ impl Tensor {
         if !(scale as f32).is_finite() {
             return Err(Error::argument("attention", format!("scale {scale}; it must be finite")));
         }
-        let scores = self.matmul(&keys.t()?)?;
+        // Halves end at 65,504: there the queries are scaled, not the scores.
+        let half = crate::autocasting() || self.dtype() == DType::F16;
+        let (queries, scale) =
+            if half { (self.try_mul(scale)?, 1.0) } else { (self.clone(), scale) };
+        let scores = queries.matmul(&keys.t()?)?;
         let weights = scores.masked_softmax(options.mask, options.causal, scale)?;
         weights.dropout(options.dropout)?.matmul(values)
     }

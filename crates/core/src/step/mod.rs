@@ -6,8 +6,8 @@ mod trace;
 pub use trace::{Call, Place, Sharing, Source, Trace, Value};
 
 use crate::{
-    Buf, DType, Device, Error, Layout, Meta, Result, Shape, Storage, Tensor, View, no_grad,
-    ops::copy::Copy,
+    Buf, DType, Device, Error, Layout, Meta, Result, Shape, Storage, Tensor, View, autocasting,
+    graph::grad_enabled, no_grad, ops::copy::Copy, training,
 };
 use recording::Recorded;
 use std::{
@@ -75,7 +75,8 @@ impl fmt::Display for PlanReport {
 /// run with given input shapes and once more at the second, to check that it does the same: a number that
 /// changes between runs must be an input or a tensor (an optimizer's learning rate is one), since a host number
 /// would stay what it was when the step was recorded. Tensors that the closure captures are used in place, so
-/// it sees their values at each run. Inside the closure nothing can be read or uploaded.
+/// it sees their values at each run. A run within [`eval`](crate::eval), [`autocast`](crate::autocast) or [`no_grad`] has
+/// a plan of its own. Inside the closure nothing can be read or uploaded.
 ///
 /// ```
 /// use wgrad_core::{Device, Step, Tensor};
@@ -101,10 +102,18 @@ pub struct Step<F> {
 
 struct Planned {
     inputs: Vec<Meta>,
+    scopes: Scopes,
     plan: Box<dyn Plan>,
     changed: Vec<Arc<Storage>>,
     /// Until the second run has compared its own recording.
     first: Option<Trace>,
+}
+
+/// What the closure may ask about the thread it runs on: training, mixed precision, gradients.
+type Scopes = [bool; 3];
+
+fn scopes() -> Scopes {
+    [training(), autocasting(), grad_enabled()]
 }
 
 impl<F: Fn(&[Tensor]) -> Result<Vec<Tensor>>> Step<F> {
@@ -154,7 +163,7 @@ impl<F: Fn(&[Tensor]) -> Result<Vec<Tensor>>> Step<F> {
         inputs: &[Tensor],
     ) -> Result<&'p mut Planned> {
         let metas: Vec<Meta> = inputs.iter().map(Tensor::meta).collect();
-        match plans.iter().position(|planned| planned.inputs == metas) {
+        match plans.iter().position(|p| p.inputs == metas && p.scopes == scopes()) {
             Some(at) => {
                 if let Some(first) = &plans[at].first {
                     compare(first, &self.record(&metas)?.trace)?;
@@ -168,7 +177,7 @@ impl<F: Fn(&[Tensor]) -> Result<Vec<Tensor>>> Step<F> {
                 let plan = self.device.backend().plan(&trace)?;
                 plans.truncate(MAX_PLANS - 1);
                 let first = Some(trace);
-                plans.insert(0, Planned { inputs: metas, plan, changed, first });
+                plans.insert(0, Planned { inputs: metas, scopes: scopes(), plan, changed, first });
             }
         }
         plans.first_mut().ok_or_else(|| Error::internal("step", "a plan that was made is gone"))

@@ -51,7 +51,7 @@ impl Drop for End {
 }
 
 /// Whether this thread records a step.
-pub(crate) fn active() -> bool {
+pub fn active() -> bool {
     RECORDING.with_borrow(Option::is_some)
 }
 

@@ -81,7 +81,7 @@ pub fn lower_joined(
     check_program("matmul", program, caps)
 }
 
-/// What runs a reduction between chains of element-wise operations on f32: one that makes what is reduced, of operands of
+/// What runs a reduction between chains of element-wise operations: one that makes what is reduced, of operands of
 /// one shape, and one that goes on with the result.
 pub fn lower_reduced_chain(
     op: &Reduce,
@@ -91,8 +91,15 @@ pub fn lower_reduced_chain(
     caps: &Caps,
 ) -> Result<Program> {
     check_operands("reduce", ins, outs, caps)?;
-    let layouts: Vec<Layout> = ins.iter().map(|x| x.layout).collect();
-    let program = reduce::reduce_chain(op, chains, &layouts, DType::F32, &outs[0], caps)?;
+    let inner = |ins: &[Operand], outs: &[Operand]| {
+        let layouts: Vec<Layout> = ins.iter().map(|x| x.layout).collect();
+        reduce::reduce_chain(op, chains, &layouts, DType::F32, &outs[0], caps)
+    };
+    let program = if has_halves(ins, outs) {
+        half::lower("reduce", false, ins, outs, caps, inner)?
+    } else {
+        inner(ins, outs)?
+    };
     check_program("reduce", program, caps)
 }
 

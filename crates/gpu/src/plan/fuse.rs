@@ -181,6 +181,16 @@ pub(super) fn as_chain(item: &Item) -> Option<Vec<Link>> {
     Some(vec![Link { op: op.clone(), args: (0..item.ins.len()).map(Arg::In).collect() }])
 }
 
+/// Whether it ends with a rounding to f16 that was asked for, which is then done.
+fn rounds(made: &Item) -> bool {
+    let narrows = |op: &Op| *op == Op::Cast(Cast(DType::F16));
+    match &made.work {
+        Work::Op(op) => narrows(op),
+        Work::Chain(links) => links.last().is_some_and(|link| narrows(&link.op)),
+        _ => false,
+    }
+}
+
 /// Joins an element-wise operation with those that make its operands, where nobody else reads them.
 fn join_chains(items: Vec<Item>, trace: &Trace, values: &[Value]) -> Vec<Item> {
     let uses = Uses::of(&items, trace, values);
@@ -196,7 +206,7 @@ fn join_chains(items: Vec<Item>, trace: &Trace, values: &[Value]) -> Vec<Item> {
             let whole = item.outs.first().is_some_and(|y| y.layout.shape == ins[i].layout.shape);
             let x = Some(ins[i]).filter(|_| whole);
             let joined = producer(&done, &uses, x).and_then(|at| {
-                let made = done[at].as_ref()?;
+                let made = done[at].as_ref().filter(|made| !rounds(made))?;
                 let (joint, all) = join(made, &links, &ins, i)?;
                 fits(&joint, &all, &item).then_some((at, joint, all))
             });
@@ -237,6 +247,9 @@ fn join_reductions(items: Vec<Item>, trace: &Trace, values: &[Value]) -> Vec<Ite
 fn reduced(made: &Item, item: &Item) -> Option<Item> {
     let Work::Op(Op::Reduce(op)) = item.work else { return None };
     let (x, y) = (made.outs.first()?, item.outs.first()?);
+    if rounds(made) {
+        return None;
+    }
     let links = match &made.work {
         Work::Chain(links) => links.clone(),
         _ => as_chain(made)?,

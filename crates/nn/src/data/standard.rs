@@ -49,12 +49,15 @@ impl Standard {
                 *square += (f64::from(x) - mean).powi(2) / count;
             }
         }
-        let deviation = |square: &f64| match square.sqrt() as f32 {
-            0.0 => 1.0,
-            deviation => deviation,
+        // Not by the squares: the mean of equal numbers is rounded, and their distance from it is then not 0.
+        let first = &values[..width];
+        let same = |i: usize| values.chunks_exact(width).all(|row| row[i] == first[i]);
+        let deviation = |(i, square): (usize, &f64)| match square.sqrt() as f32 {
+            deviation if deviation > 0.0 && !same(i) => deviation,
+            _ => 1.0,
         };
         Ok(Self {
-            deviation: square.iter().map(deviation).collect(),
+            deviation: square.iter().enumerate().map(deviation).collect(),
             mean: mean.into_iter().map(|x| x as f32).collect(),
         })
     }
@@ -104,5 +107,24 @@ fn width(rows: &Array, want: Option<usize>) -> Result<usize> {
                 Some(want) => format!("the shape {:?}; it must be [rows, {want}]", rows.shape()),
             },
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_that_never_changes_keeps_the_deviation_one() -> Result<()> {
+        for n in 1..50 {
+            let rows = Array::f32(
+                [n, 2],
+                (0..2 * n).map(|i| if i % 2 == 0 { 0.1 } else { i as f32 }).collect(),
+            )?;
+            let standard = Standard::of(&rows)?;
+            assert_eq!(standard.deviation()[0], 1.0, "{n} rows");
+            assert_eq!(n > 2, standard.deviation()[1] != 1.0, "{n} rows");
+        }
+        Ok(())
     }
 }

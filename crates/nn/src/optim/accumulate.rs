@@ -30,6 +30,7 @@ pub struct GradAccumulator {
     /// Sum of weights, and a 1 to add to it.
     weight: Tensor,
     one: Tensor,
+    zero: Tensor,
     /// Flags of the loss scale that the gradients had.
     skip: Mutex<Option<Tensor>>,
 }
@@ -42,7 +43,8 @@ impl GradAccumulator {
         let device = flat.values().device();
         let sum = flat.zeros_like()?;
         let (weight, one) = (Tensor::zeros([1], device)?, Tensor::ones([1], device)?);
-        Ok(Self { flat, sum, weight, one, skip: Mutex::new(None) })
+        let zero = Tensor::zeros([1], device)?;
+        Ok(Self { flat, sum, weight, one, zero, skip: Mutex::new(None) })
     }
 
     /// Adds the gradients of one micro-batch.
@@ -92,8 +94,11 @@ impl GradAccumulator {
     /// Forgets what was added.
     #[track_caller]
     pub fn clear(&self) -> Result<()> {
-        self.sum.mix(self.flat.values(), 0.0, 0.0)?;
-        self.weight.mix(&self.one, 0.0, 0.0)
+        // Not by a factor of 0, which NaN survives.
+        for x in [&self.sum, &self.weight] {
+            x.assign(&self.zero.broadcast_to(x.shape())?)?;
+        }
+        Ok(())
     }
 }
 

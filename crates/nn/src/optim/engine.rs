@@ -118,6 +118,8 @@ impl Engine {
     /// Puts all numbers on the device.
     #[track_caller]
     fn place(mut self) -> Result<Self> {
+        // Set since, perhaps.
+        self.numbers[0] = self.rate.get() as f32;
         let all = all_numbers(&self.flat, &self.numbers, self.decay, &self.groups)?;
         self.hyper = self.flat.hyper(&all)?;
         Ok(self)
@@ -142,6 +144,8 @@ impl Engine {
     }
 
     pub fn state(&self, v: &mut StateVisitor, names: &[&str]) {
+        // Another rule with moments of the same sizes would take the numbers for its own.
+        v.setting("rule", rule_number(self.name()));
         v.real("lr", &self.rate);
         v.tensor("numbers", &self.hyper);
         for (name, moment) in names.iter().zip(&self.moments) {
@@ -153,6 +157,11 @@ impl Engine {
             v.tensor("steps", steps);
         }
     }
+}
+
+/// A rule's name as a number: its first eight letters.
+fn rule_number(name: &str) -> u64 {
+    name.bytes().take(8).fold(0, |number, letter| number << 8 | u64::from(letter))
 }
 
 /// The rule's numbers, then those of each range; neighbours with the same numbers are one range.

@@ -3,7 +3,7 @@
 use super::Optimizer;
 use crate::{Count, State, StateVisitor};
 use std::sync::{Mutex, PoisonError};
-use wgrad_core::{Device, Error, Gradients, LossScale, Result, ScaleReport, Tensor};
+use wgrad_core::{Device, Error, Gradients, LossScale, Result, ScaleReport, Tensor, recording};
 
 /// Multiplies losses by a power of two, so that small gradients do not vanish in f16, and skips a step whose gradients
 /// became infinite or NaN: parameters, moments and step count then stay as they are, and the scale halves. After
@@ -109,7 +109,9 @@ impl GradScaler {
     #[track_caller]
     pub fn step(&self, optimizer: &dyn Optimizer, gradients: &Gradients) -> Result<()> {
         let mut stage = self.stage();
-        if *stage == Stage::Ready || gradients.skip().is_none() {
+        // Another recorded step may have unscaled them: then replays go by and this side hears nothing of it.
+        let ready = *stage == Stage::Ready && !recording();
+        if ready || gradients.skip().is_none() {
             return Err(Error::graph(
                 "grad_scaler",
                 "step() takes gradients that unscale() gave since the last update()",
@@ -173,6 +175,7 @@ impl GradScaler {
 impl State for GradScaler {
     fn state(&self, v: &mut StateVisitor) {
         v.tensor("scale", self.scale.numbers());
+        v.tensor("flags", self.scale.flags());
         v.count("told", &self.told);
     }
 }

@@ -9,7 +9,7 @@ pub use history::{Epoch, History};
 pub use interrupt::Interrupt;
 pub use losses::Losses;
 
-use crate::{Checkpoint, Checkpoints, Count, Loader, Real, State, StateVisitor};
+use crate::{Checkpoint, Checkpoints, Count, Loader, Real, State, StateVisitor, eval};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     path::{Path, PathBuf},
@@ -203,7 +203,7 @@ impl Trainer {
     }
 
     /// Trains: `step` takes a batch, moves the parameters and returns the loss (a tensor with one number, which
-    /// is read some steps later); `validate` is called after each epoch.
+    /// is read some steps later); `validate` is called after each epoch, within [`eval`].
     ///
     /// # Errors
     /// What loader, step, validation and checkpoints give; `Data` for a loss that is NaN or infinite; `Argument`
@@ -225,8 +225,9 @@ impl Trainer {
             let Some((kept, checkpoint, folder)) = &kept else {
                 return Err(Error::argument("trainer", "resume needs a folder; call folder(..)"));
             };
+            let record = History::read(folder.join("metrics.jsonl"))?;
             if kept.resume(checkpoint)?.is_some() {
-                history = History::read(folder.join("metrics.jsonl"))?.before(loader.epoch());
+                history = record.before(loader.epoch());
             }
         }
         if let (false, Some((kept, ..))) = (self.resume, &kept)
@@ -247,6 +248,12 @@ impl Trainer {
                 kept.save(checkpoint, progress.steps.get()).map(drop)
             }
         };
+        if loader.batches_per_epoch() == 0 {
+            return Err(Error::empty(
+                "trainer",
+                "an epoch has no batch: fewer samples than one holds, and drop_last; use a smaller batch",
+            ));
+        }
         let interrupt = Interrupt::watch()?;
         let mut unsaved = false;
         let stop = loop {
@@ -282,7 +289,7 @@ impl Trainer {
             if interrupted {
                 break Stop::Interrupted;
             }
-            let found = validate()?;
+            let found = eval(&mut validate)?;
             let improved = found.loss < progress.best.get();
             if improved {
                 progress.best.set(found.loss);
@@ -302,12 +309,13 @@ impl Trainer {
             });
             progress.loss.set(0.0);
             progress.samples.set(0);
+            // The best first: a state that names an epoch as best must find it there when it is resumed.
+            if let (true, Some((kept, checkpoint, _))) = (improved, &kept) {
+                kept.save_best(checkpoint)?;
+            }
             if (epoch + 1).is_multiple_of(self.save_every) {
                 save(&history)?;
                 unsaved = false;
-            }
-            if let (true, Some((kept, checkpoint, _))) = (improved, &kept) {
-                kept.save_best(checkpoint)?;
             }
             if interrupt.asked() {
                 break Stop::Interrupted;

@@ -1,7 +1,7 @@
 //! Training or evaluation, for layers that do something else in each.
 
+use crate::no_grad;
 use std::cell::Cell;
-use wgrad_core::no_grad;
 
 thread_local! {
     static TRAINING: Cell<bool> = const { Cell::new(true) };
@@ -14,16 +14,15 @@ pub fn training() -> bool {
 }
 
 /// Runs `f` in evaluation: dropout passes everything, batch norm uses its running statistics, and nothing
-/// is noted for backward. It holds for this thread and ends with `f`, also within a recorded step's closure.
+/// is noted for backward. It holds for this thread and ends with `f`, also within a recorded step's closure. A step
+/// that runs in it is planned apart from the same step in training.
 ///
 /// ```
-/// use wgrad_core::{Device, Tensor};
-/// use wgrad_nn::{Layer, Mlp, eval, training};
-/// let cpu = Device::cpu();
-/// let model = Mlp::new(&[4, 2], &cpu)?;
+/// use wgrad_core::{Device, Tensor, eval, training};
+/// let w = Tensor::ones([2], &Device::cpu())?.requiring_grad();
 /// let y = eval(|| {
 ///     assert!(!training());
-///     model.forward(&Tensor::ones([1, 4], &cpu)?)
+///     w.exp()
 /// })?;
 /// assert!(training() && !y.requires_grad());
 /// # Ok::<(), wgrad_core::Error>(())
