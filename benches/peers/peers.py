@@ -22,6 +22,8 @@ MATMUL_SIZES = [256, 512, 1024, 2048]
 MLPS = {"mlp_train_step": (256, [784, 512, 512, 10]), "mlp_small_step": (64, [64, 128, 10])}
 LEARNING_RATE = 0.01
 LAYERNORM_EPS = 1e-5
+CONV_INPUT, CONV_WEIGHT, CONV_OUTPUT = (32, 32, 28, 28), (64, 32, 3, 3), (32, 64, 28, 28)
+ATTENTION = (8, 8, 256, 64)
 ADAMW_TENSORS, ADAMW_SHAPE = 60, (4, 16_667)
 ADAMW = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "decay": 0.01}
 FIRST_STEP_LINE = "first step done"
@@ -211,6 +213,28 @@ class Torch:
         layer_norm = self.torch.nn.functional.layer_norm
         return self.without_gradients(lambda: layer_norm(x, (COLS,), gamma, beta, LAYERNORM_EPS))
 
+    def conv2d(self, x, weight, cotangent):
+        x, weight = self.put(x).requires_grad_(), self.put(weight).requires_grad_()
+        cotangent = self.put(cotangent)
+        conv2d, grad = self.torch.nn.functional.conv2d, self.torch.autograd.grad
+
+        def step():
+            _, dw = grad(conv2d(x, weight, padding=1), (x, weight), cotangent)
+            return dw[-1, -1, -1, -1].item()
+
+        return step
+
+    def attention(self, q, k, v, cotangent):
+        q, k, v = (self.put(x).requires_grad_() for x in (q, k, v))
+        cotangent = self.put(cotangent)
+        attention, grad = self.torch.nn.functional.scaled_dot_product_attention, self.torch.autograd.grad
+
+        def step():
+            _, _, dv = grad(attention(q, k, v, is_causal=True), (q, k, v), cotangent)
+            return dv[-1, -1, -1, -1].item()
+
+        return step
+
     def adamw(self, parameters, gradients):
         torch = self.torch
         tensors = [torch.nn.Parameter(self.put(p)) for p in parameters]
@@ -333,6 +357,19 @@ def adamw_last():
     return [float(step()) for _ in range(2)]
 
 
+def conv2d_last(x, cotangent):
+    """The last element of the weight's gradient: products of elements that lie one apart."""
+    x, cotangent = wide(x[:, -1], cotangent[:, -1])
+    return float((x[:, 1:, 1:] * cotangent[:, :-1, :-1]).sum())
+
+
+def attention_last(q, k, cotangent):
+    """The last element of the values' gradient: only the last query sees the last key."""
+    q, k, cotangent = wide(q[-1, -1, -1], k[-1, -1], cotangent[-1, -1, -1, -1])
+    e = np.exp(k @ q / np.sqrt(q.size))
+    return float(e[-1] / e.sum() * cotangent)
+
+
 def cases(peer):
     """Name, floating-point operations, expected results and a function that prepares the step."""
     for n in MATMUL_SIZES:
@@ -357,6 +394,15 @@ def cases(peer):
         lambda: [numpy.layernorm(*wide(x8[-1:], gamma, beta))()],
         lambda: peer.layernorm(x8, gamma, beta),
     )
+    # With gradients; so far PyTorch alone has these two.
+    if hasattr(peer, "conv2d"):
+        x, dy = hashed(CONV_INPUT, 11), hashed(CONV_OUTPUT, 12)
+        flops = 3 * 2.0 * math.prod(CONV_OUTPUT) * math.prod(CONV_WEIGHT[1:])
+        yield "conv2d_3x3", flops, lambda: [conv2d_last(x, dy)], lambda: peer.conv2d(x, hashed(CONV_WEIGHT, 13), dy)
+    if hasattr(peer, "attention"):
+        q, k, v, dy4 = (hashed(ATTENTION, seed) for seed in (14, 15, 16, 17))
+        flops = 6 * 2.0 * math.prod(ATTENTION) * ATTENTION[2]
+        yield "attention_causal", flops, lambda: [attention_last(q, k, dy4)], lambda: peer.attention(q, k, v, dy4)
     yield "adamw_step", None, adamw_last, lambda: peer.adamw(*adamw_inputs())
 
 
