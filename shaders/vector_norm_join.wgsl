@@ -12,6 +12,13 @@ struct Params { count: u32, y_offset: u32, infinity: u32, nan: u32 }
 var<workgroup> sh_sum: array<vec4<f32>, 64>;
 var<workgroup> sh_largest: array<u32, 64>;
 
+// The length of two lengths at a right angle; a is above 0.
+fn joined(a: f32, b: f32) -> f32 {
+  let large = max(a, b);
+  let ratio = min(a, b) / large;
+  return large * sqrt(1.0 + ratio * ratio);
+}
+
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) lane: u32) {
   var sum = vec3(0.0);
@@ -34,13 +41,14 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   if (lane == 0u) {
     let all = sh_sum[0];
     var length = 0.0;
-    // 2⁷⁰ and back, in two steps, since 2⁻¹⁴⁰ is no normal number.
+    // Lengths are joined, not squares: 2⁻¹⁴⁰ is no normal number, and compilers multiply constants first.
+    let smaller = 8.470329472543003e-22;
     if (all.z > 0.0) {
-      length = sqrt(all.z + all.y * 8.470329472543003e-22 * 8.470329472543003e-22) * 1180591620717411303424.0;
+      length = joined(sqrt(all.z), sqrt(all.y) * smaller) * 1180591620717411303424.0;
     } else if (all.y > 0.0) {
-      length = sqrt(all.y + all.x * 8.470329472543003e-22 * 8.470329472543003e-22);
+      length = joined(sqrt(all.y), sqrt(all.x) * smaller);
     } else {
-      length = sqrt(all.x) * 8.470329472543003e-22;
+      length = sqrt(all.x) * smaller;
     }
     var word = bitcast<u32>(length);
     if (sh_largest[0] == 0x7f800000u) { word = params.infinity; }
