@@ -53,6 +53,8 @@ const TABLE: &[(&str, Rule, &str)] = &[
     ("tails",      Rule::Close { rtol: 6e-5, atol: 1.6e-6 }, "exp at 20: 43 ulp and more; beyond, values below atol"),
     ("norm",       Rule::Close { rtol: 1e-5, atol: 1e-5 }, "4e-6 of the largest result, which is about 2.5: two sums, a root and a quotient"),
     ("loss",       Rule::Close { rtol: 4e-6, atol: 4e-6 }, "logarithms as log_softmax, up to a dozen operations on values of size 4, a mean"),
+    ("schedule",   Rule::Close { rtol: 1e-12, atol: 1e-12 }, "a cosine and a few products in f64"),
+    ("once_halved", Rule::Close { rtol: 1e-3, atol: 0.0 }, "one rounding to f16, 2^-11, of a number that is normal there"),
     ("mse",        Rule::Close { rtol: 4e-6, atol: 1e-7 }, "difference, square, mean"),
 ];
 

@@ -11,9 +11,6 @@ use wgrad_core::{
 
 const FLOATS: [DType; 2] = [DType::F32, DType::F64];
 
-/// Values of size 4 through two sums, a root and a quotient.
-const NORM: Tolerance = Tolerance { rel: 1e-5, abs: 4e-6 };
-
 const ROWS: [f64; 8] = [1.0, 2.0, 4.0, -3.0, 0.5, 0.5, -1.0, 2.0];
 const GAMMA: [f64; 4] = [1.0, -0.5, 2.0, 0.25];
 const COTANGENT: [f64; 8] = [1.0, 2.0, -1.0, 0.5, 0.25, -2.0, 1.0, 3.0];

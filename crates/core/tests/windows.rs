@@ -2,6 +2,8 @@
 //! patches multiplied as a matrix, and against hand-worked windows.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod support;
+
 use wgrad_core::{Conv2dOptions, DType, Device, Pool2dOptions, Tensor, philox::Stream};
 
 const FLOATS: [DType; 3] = [DType::F32, DType::F64, DType::F16];
@@ -123,9 +125,7 @@ fn a_convolution_is_a_product_of_patches() {
     let options = Conv2dOptions::new().stride(stride).dilation(dilation);
     let got = x.conv2d(&weight, None, &options).unwrap();
     assert_eq!(got.shape(), [n, out, oh, ow]);
-    for (got, want) in values(&got).iter().zip(values(&want)) {
-        assert!((got - want).abs() < 1e-12, "{got} {want}");
-    }
+    support::assert_close(&values(&got), &values(&want), support::PRODUCTS_F64);
 }
 
 /// ⟨conv x, y⟩ = ⟨x, convᵀ y⟩: the transposed convolution is what its name says.

@@ -161,7 +161,7 @@ fn rates(schedule: &Schedule, steps: &[u64], want: &[f64]) {
     for (&step, want) in steps.iter().zip(want) {
         let lr = schedule.lr(step);
         assert!(
-            (lr - want).abs() <= 1e-12 * want.abs().max(1.0),
+            tolerance::of("schedule").allows(lr, *want),
             "{schedule:?} at {step}: {lr}, not {want}"
         );
     }

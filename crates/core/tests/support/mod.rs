@@ -30,6 +30,10 @@ pub const SOFTMAX: Tolerance = Tolerance { rel: 1e-5, abs: 2.3e-6 };
 pub const LOSS: Tolerance = Tolerance { rel: 1e-6, abs: 4e-6 };
 /// Sums of up to 10^7 equal numbers: what pairwise or blocked summation keeps and a plain loop loses.
 pub const LONG_SUM: Tolerance = Tolerance { rel: 2e-6, abs: 0.0 };
+/// Values of size 4 through two sums, a root and a quotient.
+pub const NORM: Tolerance = Tolerance { rel: 1e-5, abs: 4e-6 };
+/// Some dozen products summed in f64, in two orders.
+pub const PRODUCTS_F64: Tolerance = Tolerance { rel: 1e-12, abs: 1e-12 };
 /// A variance of values that lie far from 0 compared with their spread.
 pub const VARIANCE: Tolerance = Tolerance { rel: 1e-3, abs: 0.0 };
 /// One step of an optimizer: a division, a root, and the difference of 1 and a power.
