@@ -6,8 +6,13 @@ use crate::{
     launch::{Binding, Launch},
 };
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{HashMap, HashSet},
+    num::NonZeroUsize,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
 };
 use wgrad_core::{Error, Result};
 use wgrad_shaders::Kernel;
@@ -63,6 +68,36 @@ impl Pipelines {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(launch.kernel.clone(), pipeline.clone());
         Ok(pipeline)
+    }
+
+    /// Builds the pipelines that these launches lack, on all of the machine's threads: drivers of GPUs take tens of
+    /// milliseconds for each. One that fails is left out; [`Pipelines::get`] tries it again and says why.
+    pub fn prepare<'a>(&self, launches: impl Iterator<Item = &'a Launch>, caps: &Caps) {
+        let missing: Vec<&Launch> = {
+            let built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut seen = HashSet::new();
+            launches
+                .filter(|launch| !built.contains_key(&launch.kernel) && seen.insert(&launch.kernel))
+                .collect()
+        };
+        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let next = AtomicUsize::new(0);
+        let work = || {
+            while let Some(launch) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let _left_to_get = self.get(launch, caps);
+            }
+        };
+        thread::scope(|scope| {
+            let helpers = threads.min(missing.len()).saturating_sub(1);
+            // Where no thread is to be had, this one does all.
+            let helpers: Vec<_> = (0..helpers)
+                .map_while(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
+                .collect();
+            work();
+            for helper in helpers {
+                let _left_to_get = helper.join();
+            }
+        });
     }
 
     fn build(&self, kernel: &Kernel, bindings: &[Binding], _: &Caps) -> Result<Pipeline> {

@@ -416,6 +416,11 @@ impl Recorder {
         self.pipelines.get(launch, &self.caps)
     }
 
+    /// Builds the pipelines that these launches lack, side by side.
+    pub fn prepare<'a>(&self, launches: impl Iterator<Item = &'a Launch>) {
+        self.pipelines.prepare(launches, &self.caps);
+    }
+
     pub fn max_work(&self) -> u64 {
         self.max_work
     }

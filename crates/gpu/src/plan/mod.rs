@@ -87,6 +87,7 @@ pub(crate) fn plan(gpu: &Gpu, trace: &Trace) -> Result<Box<dyn Plan>> {
         .collect();
     let memory = Memory::new(recorder, &values, &touched, trace, &away, &watched)?;
 
+    recorder.prepare(programs.iter().flat_map(|(program, _)| &program.launches));
     let count: usize = programs.iter().map(|(program, _)| program.launches.len()).sum();
     let mut words = vec![0u8; count.max(1) * PARAMS_BYTES as usize];
     let params = recorder.uniform(words.len() as u64)?;
