@@ -112,6 +112,16 @@ pub(super) fn runs_of_collapsed<const N: usize>(
     views: &[Layout; N],
     mut f: impl FnMut([usize; N], [usize; N], usize),
 ) {
+    walk(views, &mut f);
+}
+
+/// Compiled once for each number of views and not for each kernel: several hundred copies of it were a third of a
+/// megabyte. A call by address is cheap beside a run.
+#[inline(never)]
+fn walk<const N: usize>(
+    views: &[Layout; N],
+    f: &mut dyn FnMut([usize; N], [usize; N], usize),
+) {
     let Some(shape) = views.first().map(|view| view.shape) else { return };
     if shape.numel() == 0 {
         return;
@@ -157,7 +167,7 @@ pub(super) fn each<const N: usize>(views: [Layout; N], mut f: impl FnMut([usize;
 pub(super) fn blocks<T: Send, const N: usize>(
     views: [Layout; N],
     out: &mut [T],
-    work: impl Fn([Layout; N], &mut [T]) + Sync,
+    work: &(dyn Fn([Layout; N], &mut [T]) + Sync),
 ) {
     let views = collapse_together(views);
     let Some(&whole) = views.last() else { return };
@@ -186,7 +196,7 @@ pub(super) fn map1<A: Element, Y: Element>(
     y: Dst<'_, Y>,
     f: impl Fn(A) -> Y + Copy + Sync,
 ) {
-    blocks([x.layout.stretched(y.layout.shape), y.layout], y.data, |views, out| {
+    blocks([x.layout.stretched(y.layout.shape), y.layout], y.data, &|views, out| {
         runs_of_collapsed(&views, |[i, o], [si, so], n| {
             let own = f;
             match (si, so) {
@@ -214,7 +224,7 @@ pub(super) fn map2<A: Element, B: Element, Y: Element>(
 ) {
     let shape = y.layout.shape;
     let views = [a.layout.stretched(shape), b.layout.stretched(shape), y.layout];
-    blocks(views, y.data, |views, out| {
+    blocks(views, y.data, &|views, out| {
         runs_of_collapsed(&views, |[i, k, o], steps, n| {
             let own = f;
             match steps {
