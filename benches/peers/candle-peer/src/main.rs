@@ -87,7 +87,7 @@ impl Peer for Candle {
         })))
     }
 
-    /// As models of candle-transformers write it: `sdpa`, `flash_attn` and `softmax_last_dim` have no gradients.
+    /// As models in candle write it: `sdpa`, `flash_attn` and `softmax_last_dim` have no gradients.
     fn attention(&self, [q, k, v]: [Vec<f32>; 3], dy: Vec<f32>) -> Prepared<'_> {
         let var = |values| Var::from_vec(values, &Attention::SHAPE, CPU);
         let (q, k, v) = (var(q)?, var(k)?, var(v)?);
