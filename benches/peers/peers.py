@@ -147,6 +147,11 @@ def numpy_mlp_step(x, labels, layers):
     return loss
 
 
+def lasts(gradients):
+    """The sum of the last elements: all of them are read, so none can be left out."""
+    return sum(gradient[-1, -1, -1, -1].item() for gradient in gradients)
+
+
 class Torch:
     def __init__(self):
         import torch
@@ -219,8 +224,7 @@ class Torch:
         conv2d, grad = self.torch.nn.functional.conv2d, self.torch.autograd.grad
 
         def step():
-            _, dw = grad(conv2d(x, weight, padding=1), (x, weight), cotangent)
-            return dw[-1, -1, -1, -1].item()
+            return lasts(grad(conv2d(x, weight, padding=1), (x, weight), cotangent))
 
         return step
 
@@ -230,8 +234,7 @@ class Torch:
         attention, grad = self.torch.nn.functional.scaled_dot_product_attention, self.torch.autograd.grad
 
         def step():
-            _, _, dv = grad(attention(q, k, v, is_causal=True), (q, k, v), cotangent)
-            return dv[-1, -1, -1, -1].item()
+            return lasts(grad(attention(q, k, v, is_causal=True), (q, k, v), cotangent))
 
         return step
 
@@ -357,17 +360,24 @@ def adamw_last():
     return [float(step()) for _ in range(2)]
 
 
-def conv2d_last(x, cotangent):
-    """The last element of the weight's gradient: products of elements that lie one apart."""
-    x, cotangent = wide(x[:, -1], cotangent[:, -1])
-    return float((x[:, 1:, 1:] * cotangent[:, :-1, :-1]).sum())
+def conv2d_last(x, weight, cotangent):
+    """The sum of the last elements of the gradients, of the input and of the weight."""
+    x, weight, cotangent = wide(x[:, -1], weight[:, -1], cotangent)
+    # The input's last element meets the lower right of the weight, in reverse.
+    dx = (weight[:, 1:, 1:] * cotangent[-1, :, :-3:-1, :-3:-1]).sum()
+    dw = (x[:, 1:, 1:] * cotangent[:, -1, :-1, :-1]).sum()
+    return float(dx + dw)
 
 
-def attention_last(q, k, cotangent):
-    """The last element of the values' gradient: only the last query sees the last key."""
-    q, k, cotangent = wide(q[-1, -1, -1], k[-1, -1], cotangent[-1, -1, -1, -1])
-    e = np.exp(k @ q / np.sqrt(q.size))
-    return float(e[-1] / e.sum() * cotangent)
+def attention_last(*arrays):
+    """The sum of the last elements of the gradients. The last query alone sees the last key, and it sees all."""
+    q, k, v, cotangent = wide(*(a[-1, -1] for a in arrays))
+    q, cotangent, scale = q[-1], cotangent[-1], 1 / np.sqrt(q.shape[-1])
+    weights = np.exp(k @ q * scale)
+    weights /= weights.sum()
+    dweights = v @ cotangent
+    dscores = weights * (dweights - weights @ dweights) * scale
+    return float(dscores @ k[:, -1] + dscores[-1] * q[-1] + weights[-1] * cotangent[-1])
 
 
 def cases(peer):
@@ -394,15 +404,15 @@ def cases(peer):
         lambda: [numpy.layernorm(*wide(x8[-1:], gamma, beta))()],
         lambda: peer.layernorm(x8, gamma, beta),
     )
-    # With gradients; so far PyTorch alone has these two.
+    # With gradients; of the Python systems PyTorch alone has these two.
     if hasattr(peer, "conv2d"):
-        x, dy = hashed(CONV_INPUT, 11), hashed(CONV_OUTPUT, 12)
+        x, dy, w = hashed(CONV_INPUT, 11), hashed(CONV_OUTPUT, 12), hashed(CONV_WEIGHT, 13)
         flops = 3 * 2.0 * math.prod(CONV_OUTPUT) * math.prod(CONV_WEIGHT[1:])
-        yield "conv2d_3x3", flops, lambda: [conv2d_last(x, dy)], lambda: peer.conv2d(x, hashed(CONV_WEIGHT, 13), dy)
+        yield "conv2d_3x3", flops, lambda: [conv2d_last(x, w, dy)], lambda: peer.conv2d(x, w, dy)
     if hasattr(peer, "attention"):
         q, k, v, dy4 = (hashed(ATTENTION, seed) for seed in (14, 15, 16, 17))
         flops = 6 * 2.0 * math.prod(ATTENTION) * ATTENTION[2]
-        yield "attention_causal", flops, lambda: [attention_last(q, k, dy4)], lambda: peer.attention(q, k, v, dy4)
+        yield "attention_causal", flops, lambda: [attention_last(q, k, v, dy4)], lambda: peer.attention(q, k, v, dy4)
     yield "adamw_step", None, adamw_last, lambda: peer.adamw(*adamw_inputs())
 
 

@@ -8,9 +8,11 @@ use burn::optim::{AdamWConfig, GradientsParams, SgdConfig};
 #[cfg(feature = "wgpu")]
 use burn::tensor::DeviceKind;
 use burn::tensor::activation::{relu, softmax};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::module::{attention, conv2d};
+use burn::tensor::ops::{AttentionModuleOptions, ConvOptions};
+use burn::tensor::{Device, Int, Tensor, TensorData, Transaction};
 use harness::cases::{COLS, LAYERNORM_EPS, ROWS};
-use harness::{AdamW, Mlp, Options, Peer, Prepared, Result, Warm};
+use harness::{AdamW, Attention, Conv2d, Mlp, Options, Peer, Prepared, Result, Warm};
 
 struct Burn {
     device: Device,
@@ -41,12 +43,28 @@ fn last(t: Tensor<2>) -> f32 {
     t.slice([rows - 1..rows, cols - 1..cols]).into_scalar()
 }
 
+/// The sum of the last elements of the gradients, which come back in one go.
+fn lasts<const N: usize>(loss: Tensor<4>, of: [&Tensor<4>; N]) -> Result<f32> {
+    let mut gradients = loss.backward();
+    let mut read = Transaction::default();
+    for tensor in of {
+        let gradient = tensor.grad_remove(&mut gradients).ok_or("a gradient is missing")?;
+        let end = gradient.dims().map(|n| n - 1..n);
+        read = read.register(gradient.slice(end));
+    }
+    Ok(read.try_execute()?.iter().flat_map(|data| data.iter::<f32>()).sum())
+}
+
 fn tensor1(values: Vec<f32>, device: &Device) -> Tensor<1> {
     let shape = [values.len()];
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
 fn tensor2(values: Vec<f32>, shape: [usize; 2], device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+fn tensor4(values: Vec<f32>, shape: [usize; 4], device: &Device) -> Tensor<4> {
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
@@ -94,6 +112,30 @@ impl Peer for Burn {
         norm.gamma = Param::from_tensor(tensor1(gamma, &self.device));
         norm.beta = Some(Param::from_tensor(tensor1(beta, &self.device)));
         Ok(Some(Box::new(move || Ok(last(norm.forward(x.clone()))))))
+    }
+
+    fn conv2d(&self, x: Vec<f32>, weight: Vec<f32>, dy: Vec<f32>) -> Prepared<'_> {
+        let device = self.device.clone().autodiff();
+        let x = tensor4(x, Conv2d::INPUT, &device).require_grad();
+        let weight = tensor4(weight, Conv2d::WEIGHT, &device).require_grad();
+        let dy = tensor4(dy, Conv2d::OUTPUT, &device);
+        Ok(Some(Box::new(move || {
+            let options = ConvOptions::new([1, 1], [Conv2d::PADDING; 2], [1, 1], 1);
+            let y = conv2d(x.clone(), weight.clone(), None, options);
+            // A backward pass starts from ones.
+            lasts(y * dy.clone(), [&x, &weight])
+        })))
+    }
+
+    fn attention(&self, qkv: [Vec<f32>; 3], dy: Vec<f32>) -> Prepared<'_> {
+        let device = self.device.clone().autodiff();
+        let [q, k, v] = qkv.map(|values| tensor4(values, Attention::SHAPE, &device).require_grad());
+        let dy = tensor4(dy, Attention::SHAPE, &device);
+        Ok(Some(Box::new(move || {
+            let options = AttentionModuleOptions { is_causal: true, ..Default::default() };
+            let y = attention(q.clone(), k.clone(), v.clone(), None, None, options);
+            lasts(y * dy.clone(), [&q, &k, &v])
+        })))
     }
 
     fn adamw(&self) -> Prepared<'_> {

@@ -1,9 +1,10 @@
 //! The cases with candle on the CPU, as its users would write them.
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::backprop::GradStore;
+use candle_core::{D, Device, Tensor, Var};
 use candle_nn::{AdamW, LayerNorm, Linear, Module, Optimizer, ParamsAdamW, SGD, loss, ops};
 use harness::cases::{COLS, LAYERNORM_EPS, ROWS};
-use harness::{Mlp, Options, Peer, Prepared, Result, Warm};
+use harness::{Attention, Conv2d, Mlp, Options, Peer, Prepared, Result, Warm};
 
 const CPU: &Device = &Device::Cpu;
 
@@ -12,6 +13,16 @@ struct Candle;
 fn last(t: &Tensor) -> Result<f32> {
     let (rows, cols) = t.dims2()?;
     Ok(t.narrow(0, rows - 1, 1)?.narrow(1, cols - 1, 1)?.flatten_all()?.squeeze(0)?.to_scalar()?)
+}
+
+/// The sum of the last elements of the gradients.
+fn lasts(gradients: &GradStore, of: &[&Var]) -> Result<f32> {
+    let mut sum = 0.0;
+    for var in of {
+        let gradient = gradients.get(var.as_tensor()).ok_or("a gradient is missing")?;
+        sum += last(&gradient.flatten_to(D::Minus2)?)?;
+    }
+    Ok(sum)
 }
 
 impl Peer for Candle {
@@ -62,6 +73,35 @@ impl Peer for Candle {
             (Tensor::from_vec(gamma, COLS, CPU)?, Tensor::from_vec(beta, COLS, CPU)?);
         let norm = LayerNorm::new(gamma, beta, LAYERNORM_EPS);
         Ok(Some(Box::new(move || last(&norm.forward(&x)?))))
+    }
+
+    fn conv2d(&self, x: Vec<f32>, weight: Vec<f32>, dy: Vec<f32>) -> Prepared<'_> {
+        let x = Var::from_vec(x, &Conv2d::INPUT, CPU)?;
+        let weight = Var::from_vec(weight, &Conv2d::WEIGHT, CPU)?;
+        let dy = Tensor::from_vec(dy, &Conv2d::OUTPUT, CPU)?;
+        Ok(Some(Box::new(move || {
+            let y = x.conv2d(&weight, Conv2d::PADDING, 1, 1, 1)?;
+            // A backward pass starts from ones.
+            let gradients = y.mul(&dy)?.backward()?;
+            lasts(&gradients, &[&x, &weight])
+        })))
+    }
+
+    /// As models in candle write it: `sdpa`, `flash_attn` and `softmax_last_dim` have no gradients.
+    fn attention(&self, [q, k, v]: [Vec<f32>; 3], dy: Vec<f32>) -> Prepared<'_> {
+        let var = |values| Var::from_vec(values, &Attention::SHAPE, CPU);
+        let (q, k, v) = (var(q)?, var(k)?, var(v)?);
+        let dy = Tensor::from_vec(dy, &Attention::SHAPE, CPU)?;
+        let length = Attention::SHAPE[2];
+        let hidden = |i| (0..length).map(move |j| if j > i { f32::NEG_INFINITY } else { 0.0 });
+        let mask: Vec<f32> = (0..length).flat_map(hidden).collect();
+        let mask = Tensor::from_vec(mask, (length, length), CPU)?;
+        Ok(Some(Box::new(move || {
+            let scores = (q.matmul(&k.t()?)? * Attention::scale())?.broadcast_add(&mask)?;
+            let y = ops::softmax(&scores, D::Minus1)?.matmul(&v)?;
+            let gradients = y.mul(&dy)?.backward()?;
+            lasts(&gradients, &[&q, &k, &v])
+        })))
     }
 
     fn adamw(&self) -> Prepared<'_> {

@@ -98,6 +98,69 @@ impl AdamW {
     }
 }
 
+/// `conv2d_3x3`: the gradients of a convolution with stride 1, for a given gradient of its output.
+pub struct Conv2d;
+
+impl Conv2d {
+    /// [batch, channels, height, width].
+    pub const INPUT: [usize; 4] = [32, 32, 28, 28];
+    /// [channels of the output, channels, height, width].
+    pub const WEIGHT: [usize; 4] = [64, 32, 3, 3];
+    pub const OUTPUT: [usize; 4] = [32, 64, 28, 28];
+    pub const PADDING: usize = 1;
+
+    pub fn x() -> Vec<f32> {
+        hash(product(&Self::INPUT), 11)
+    }
+
+    /// The gradient of the output.
+    pub fn dy() -> Vec<f32> {
+        hash(product(&Self::OUTPUT), 12)
+    }
+
+    pub fn weight() -> Vec<f32> {
+        hash(product(&Self::WEIGHT), 13)
+    }
+
+    /// One product forward, two backward.
+    pub const fn flops() -> f64 {
+        3.0 * 2.0 * (product(&Self::OUTPUT) * product(&Self::WEIGHT) / Self::WEIGHT[0]) as f64
+    }
+}
+
+/// `attention_causal`: the gradients of causal attention, for a given gradient of its output.
+pub struct Attention;
+
+impl Attention {
+    /// [sequences, heads, length, width], of all inputs and of the output.
+    pub const SHAPE: [usize; 4] = [8, 8, 256, 64];
+
+    /// Queries, keys and values.
+    pub fn qkv() -> [Vec<f32>; 3] {
+        [14, 15, 16].map(|seed| hash(product(&Self::SHAPE), seed))
+    }
+
+    /// The gradient of the output.
+    pub fn dy() -> Vec<f32> {
+        hash(product(&Self::SHAPE), 17)
+    }
+
+    /// What scores are multiplied by.
+    pub fn scale() -> f64 {
+        1.0 / (Self::SHAPE[3] as f64).sqrt()
+    }
+
+    /// Two products forward, four backward; the half that is masked is not left out.
+    pub const fn flops() -> f64 {
+        6.0 * 2.0 * (product(&Self::SHAPE) * Self::SHAPE[2]) as f64
+    }
+}
+
+/// How many elements a shape has.
+pub const fn product(shape: &[usize; 4]) -> usize {
+    shape[0] * shape[1] * shape[2] * shape[3]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,5 +170,12 @@ mod tests {
     fn numbers_are_those_of_the_python_twin() {
         assert_eq!(hash(3, 1), [-0.4528432, 0.81248486, 0.2025665]);
         assert_eq!(labels(4, 10, 2), [5, 8, 8, 3]);
+    }
+
+    /// These are the numbers of `wgrad bench`.
+    #[test]
+    fn floating_point_operations_are_counted_as_by_wgrad() {
+        assert_eq!(Conv2d::flops(), 3.0 * 2.0 * 32.0 * 784.0 * 64.0 * 32.0 * 9.0);
+        assert_eq!(Attention::flops(), 6.0 * 2.0 * 64.0 * 256.0 * 256.0 * 64.0);
     }
 }

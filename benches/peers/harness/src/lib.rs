@@ -9,7 +9,7 @@ pub mod options;
 pub mod reference;
 pub mod timing;
 
-pub use cases::{AdamW, Mlp};
+pub use cases::{AdamW, Attention, Conv2d, Mlp};
 pub use options::Options;
 pub use timing::Warm;
 
@@ -24,7 +24,8 @@ pub type Step<'a> = Box<dyn FnMut() -> Result<f32> + 'a>;
 /// A case made ready; none where the system has no such operation.
 pub type Prepared<'a> = Result<Option<Step<'a>>>;
 
-/// A system under test. Steps return the last element of the result, the MLP's return the loss.
+/// A system under test. Steps return the last element of the result, the MLP's return the loss. Those with gradients read
+/// the last element of each and return the sum, so that none can be left out.
 pub trait Peer {
     /// Whether it does the MLP cases.
     const TRAINS: bool = true;
@@ -49,6 +50,16 @@ pub trait Peer {
 
     /// Layer normalisation of the rows of [ROWS, COLS] with gain and shift, both [COLS].
     fn layernorm(&self, _x: Vec<f32>, _gamma: Vec<f32>, _beta: Vec<f32>) -> Prepared<'_> {
+        Ok(None)
+    }
+
+    /// The convolution of [`Conv2d`] and its gradients of the input `x` and of the weight, where `dy` is the output's.
+    fn conv2d(&self, _x: Vec<f32>, _weight: Vec<f32>, _dy: Vec<f32>) -> Prepared<'_> {
+        Ok(None)
+    }
+
+    /// The attention of [`Attention`] and its gradients of queries, keys and values, where `dy` is the output's.
+    fn attention(&self, _qkv: [Vec<f32>; 3], _dy: Vec<f32>) -> Prepared<'_> {
         Ok(None)
     }
 
@@ -101,6 +112,18 @@ pub fn run<P: Peer>(
         let (x, gamma, beta) = (hash(ROWS * COLS, 8), hash(COLS, 9), hash(COLS, 10));
         let expected = [reference::layernorm_last(&x, &gamma, &beta)];
         bench.case("layernorm_rows", None, &expected, peer.layernorm(x, gamma, beta)?)?;
+    }
+    if bench.wants("conv2d_3x3") {
+        let (x, weight, dy) = (Conv2d::x(), Conv2d::weight(), Conv2d::dy());
+        let expected = [reference::conv2d_last(&x, &weight, &dy)];
+        let step = peer.conv2d(x, weight, dy)?;
+        bench.case("conv2d_3x3", Some(Conv2d::flops()), &expected, step)?;
+    }
+    if bench.wants("attention_causal") {
+        let ([q, k, v], dy) = (Attention::qkv(), Attention::dy());
+        let expected = [reference::attention_last(&q, &k, &v, &dy)];
+        let step = peer.attention([q, k, v], dy)?;
+        bench.case("attention_causal", Some(Attention::flops()), &expected, step)?;
     }
     if bench.wants("adamw_step") {
         bench.case("adamw_step", None, &reference::adamw_last(), peer.adamw()?)?;

@@ -1,6 +1,9 @@
 //! The cases with ndarray, whose products go to threaded `matrixmultiply`, with forward and backward by hand; and the
 //! products alone with the `gemm` crate. Loops over elements run on all cores through rayon.
 
+mod attention;
+mod conv2d;
+
 use gemm::Parallelism;
 use harness::cases::{COLS, LAYERNORM_EPS, ROWS};
 use harness::{AdamW, Mlp, Options, Peer, Prepared, Result, Warm};
@@ -135,6 +138,16 @@ impl Peer for Ndarray {
             });
             Ok(last(&out))
         })))
+    }
+
+    fn conv2d(&self, x: Vec<f32>, weight: Vec<f32>, dy: Vec<f32>) -> Prepared<'_> {
+        let conv2d = conv2d::Images::new(x, weight, dy)?;
+        Ok(Some(Box::new(move || conv2d.step())))
+    }
+
+    fn attention(&self, qkv: [Vec<f32>; 3], dy: Vec<f32>) -> Prepared<'_> {
+        let heads = attention::Heads::new(qkv, dy)?;
+        Ok(Some(Box::new(move || heads.step())))
     }
 
     fn adamw(&self) -> Prepared<'_> {
