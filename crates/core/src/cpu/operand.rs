@@ -118,10 +118,7 @@ pub(super) fn runs_of_collapsed<const N: usize>(
 /// Compiled once for each number of views and not for each kernel: several hundred copies of it were a third of a
 /// megabyte. A call by address is cheap beside a run.
 #[inline(never)]
-fn walk<const N: usize>(
-    views: &[Layout; N],
-    f: &mut dyn FnMut([usize; N], [usize; N], usize),
-) {
+fn walk<const N: usize>(views: &[Layout; N], f: &mut dyn FnMut([usize; N], [usize; N], usize)) {
     let Some(shape) = views.first().map(|view| view.shape) else { return };
     if shape.numel() == 0 {
         return;

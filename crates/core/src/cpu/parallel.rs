@@ -24,8 +24,13 @@ pub(super) fn run<T: Send>(threads: usize, tasks: Vec<T>, work: impl Fn(T) + Syn
             work(task);
         }
     };
+    together(threads, &drain);
+}
+
+/// Runs `work` on so many threads at once. Not generic: each copy of rayon's scope is several kilobytes of program.
+fn together(threads: usize, work: &(dyn Fn() + Sync)) {
     rayon_core::in_place_scope(|scope| {
-        (1..threads).for_each(|_| scope.spawn(|_| drain()));
-        drain();
+        (1..threads).for_each(|_| scope.spawn(|_| work()));
+        work();
     });
 }
