@@ -63,7 +63,7 @@ const CHANGES: &[Sabotage] = &[
     change("adapt_scale", ["scale[at + 1u] *= 0.5", "scale[at + 1u] *= 1.0"], "loss_scale", SOFTWARE),
     change("adjust", ["return inverse * value;", "return value;"], "loss_scale", SOFTWARE),
     change("adjust", ["any(size == bits(0x7f800000u))", "false"], "loss_scale", SOFTWARE),
-    change("update", [" || skip[0] != 0u", ""], "loss_scale", SOFTWARE),
+    change("update", [" || skip[params.skip_offset] != 0u", ""], "loss_scale", SOFTWARE),
     change("adjust", ["return factor * value;", "return value;"], "clip_norm", SOFTWARE),
     change("adjust", ["elem(-limit), value <", "elem(limit), value <"], "clip_value", SOFTWARE),
     change("adjust", ["params.keep * value +", "value +"], "mix", SOFTWARE),

@@ -220,6 +220,23 @@ fn g01_to_g04_overflow_skips_a_step_and_the_scale_follows() {
     }
 }
 
+/// Four words with a flag lie beside four without.
+#[test]
+fn flags_in_a_view_are_read_where_they_lie() {
+    for d in devices() {
+        let words = Tensor::from_vec([1u32, 0, 0, 0, 0, 0, 0, 0], [8], &d).unwrap();
+        for (at, moves) in [(0, false), (4, true)] {
+            let p = point(&d);
+            let sgd = Sgd::new(&p, 0.1).unwrap();
+            let loss = p.at.tensor().unwrap().sum_all().unwrap();
+            let flags = words.slice(0, at..at + 4).unwrap();
+            sgd.step(&loss.backward().unwrap().skipped_by(Some(flags))).unwrap();
+            let moved = read(p.at.tensor().unwrap()).unwrap()[0] != 1.0;
+            assert_eq!(moved, moves, "{d:?} {at}");
+        }
+    }
+}
+
 #[test]
 fn g10_a_schedule_waits_for_skipped_steps() {
     for d in devices() {

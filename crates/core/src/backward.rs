@@ -181,7 +181,8 @@ impl Gradients {
         self.skip.as_ref()
     }
 
-    /// The same gradients, whose steps are skipped while the first word of `flags` (u32, 4 words) is not 0.
+    /// The same gradients, whose steps are skipped while the first word of `flags` (u32, 4 words) is not 0. The flags may
+    /// be a view.
     #[must_use]
     pub fn skipped_by(mut self, flags: Option<Tensor>) -> Gradients {
         self.skip = flags.map(|flags| flags.detach());
