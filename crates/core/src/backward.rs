@@ -168,7 +168,7 @@ impl Gradients {
     }
 
     /// Gradients of all of a model's parameters from one tensor in the buffer's order, as [`values`](Self::values) gives
-    /// it: for sums of gradients. It is used as it is, and clipping changes it.
+    /// it: for sums of gradients. It is used as it is, and clipping changes it: the parameters' own memory is refused.
     #[track_caller]
     pub fn from_values(parameters: &FlatParameters, values: Tensor) -> Result<Gradients> {
         let (flat, leaves) = parameters.with_gradients(values)?;

@@ -4,7 +4,10 @@
 #[path = "../../../tests/support/tolerance.rs"]
 mod tolerance;
 
-use wgrad_core::{Device, Error, ErrorKind, Gradients, Result, Step, Tensor};
+use wgrad_core::{
+    Device, Error, ErrorKind, FlatParameters, Gradients, Result, Step, Tensor,
+    ops::optimizer::{Rule, range},
+};
 use wgrad_nn::{
     Adagrad, Adam, AdamW, Ema, GradAccumulator, GradScaler, GroupOptions, Init, Linear, Lion,
     Module, Optimizer, Parameter, RmsProp, Schedule, Scheduler, Sgd, State, StateEntry,
@@ -359,5 +362,36 @@ fn unused_layers_need_no_gradient_to_be_accumulated() -> Result<()> {
     let sum = GradAccumulator::new(&two)?;
     sum.add(&two.used.weight.tensor()?.sum_all()?.backward()?)?;
     assert_eq!(sum.take()?.wrt(two.spare.weight.tensor()?)?.to_vec::<f32>()?, [0.0; 6]);
+    Ok(())
+}
+
+/// What a step changes may be no other operand of it: a kernel would read what it has written.
+#[test]
+fn gradients_and_moments_have_memory_of_their_own() -> Result<()> {
+    let start = vec![1.0f32, -2.0, 0.5, 3.0];
+    let flat = FlatParameters::new(&[("at", &[4][..], start.clone())], &Device::cpu())?;
+    let own = Gradients::from_values(&flat, flat.values().clone());
+    let text = own.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    assert!(text.contains("the parameters themselves"), "{text}");
+    assert_eq!(kind(own), Some(ErrorKind::Argument));
+
+    let rule = Rule::Sgd { momentum: true, nesterov: false };
+    let mut numbers = vec![0.1, 0.9, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+    numbers.extend(range(0, 1.0, 0.0));
+    let hyper = flat.hyper(&numbers)?;
+    let ones = Tensor::ones([4], &Device::cpu())?;
+    let moments = flat.moments(rule)?;
+    let velocity = Gradients::from_values(&flat, moments[0].clone())?;
+    let refused = flat.update(rule, &velocity, &hyper, &moments);
+    let text = refused.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    assert!(text.contains("sgd: the gradients and moment 0"), "{text}");
+    assert_eq!(kind(refused), Some(ErrorKind::Argument));
+    let gradients = Gradients::from_values(&flat, ones)?;
+    let refused = flat.update(rule, &gradients, &hyper, &[flat.values().clone()]);
+    assert_eq!(kind(refused), Some(ErrorKind::Argument));
+    assert_eq!(flat.values().to_vec::<f32>()?, start);
+    assert_eq!(moments[0].to_vec::<f32>()?, [0.0; 4]);
+    flat.update(rule, &gradients, &hyper, &moments)?;
+    assert_eq!(flat.values().to_vec::<f32>()?[3], 3.0 - 0.1);
     Ok(())
 }
