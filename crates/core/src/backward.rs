@@ -189,9 +189,9 @@ impl Gradients {
         self
     }
 
-    /// Shortens all gradients by one factor if their common Euclidean length passes `max`, a finite number above 0. The
-    /// length is computed and used on the device; nothing waits for it. It is right for gradients of 1e18,
-    /// whose squares would overflow. A NaN or an infinity shows in `norm` and is not spread to the other gradients.
+    /// Shortens all gradients by one factor if their common Euclidean length passes `max`, a finite number from 1e-27 on. The
+    /// length is computed and used on the device; nothing waits for it. It is right for gradients of any size whose
+    /// length is finite in f32, also where their squares would overflow or the factor underflow. A NaN or an infinity shows in `norm` and is not spread to the other gradients.
     ///
     /// ```
     /// use wgrad_core::{Device, Tensor};
@@ -204,6 +204,12 @@ impl Gradients {
     #[track_caller]
     pub fn clip_norm(self, max: f64) -> Result<Clipped> {
         let max = positive("clip_norm", max)?;
+        if max < SHORTEST {
+            return Err(Error::argument(
+                "clip_norm",
+                format!("a limit of {max:e}; it must be finite and at least {SHORTEST:e}"),
+            ));
+        }
         let parts = self.parts()?;
         let norms = parts.iter().map(Tensor::length).collect::<Result<Vec<_>>>()?;
         let norm = match &norms[..] {
@@ -296,6 +302,9 @@ impl Gradients {
         Ok(self)
     }
 }
+
+/// The smallest length to clip to: what gradients of any size are multiplied by is then a product of two normal numbers.
+const SHORTEST: f32 = 1e-27;
 
 /// A limit as f32.
 #[track_caller]
