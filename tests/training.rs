@@ -166,7 +166,10 @@ fn clipping_by_factors_that_no_number_holds() {
             let got = read(clipped.gradients.wrt(p.at.tensor().unwrap()).unwrap()).unwrap();
             for (got, x) in got.iter().zip(read(&x).unwrap()) {
                 let want = if max > 3.4e38 { x } else { x * (max / 3.4e38) };
-                assert!(tolerance::of("vector_norm").allows(*got, want), "{d:?} {max:e} {got:e} {want:e}");
+                assert!(
+                    tolerance::of("vector_norm").allows(*got, want),
+                    "{d:?} {max:e} {got:e} {want:e}"
+                );
             }
         }
         let p = point(&d);

@@ -220,6 +220,40 @@ fn averages_follow_apply_and_restore() -> Result<()> {
     Ok(())
 }
 
+/// A replay does not come by `update()`, and is refused all the same.
+#[test]
+fn no_recorded_step_updates_an_average_that_is_applied() -> Result<()> {
+    let p = point()?;
+    let ema = Ema::new(&p, 0.75)?;
+    let step = Step::new(&Device::cpu(), |x| {
+        ema.update()?;
+        Ok(vec![x[0].try_mul(2.0)?])
+    });
+    let x = Tensor::ones([1], &Device::cpu())?;
+    for runs in [1, 2, 1] {
+        for _ in 0..runs {
+            step.run(&[&x])?;
+        }
+        let before = ema.values()?.to_vec::<f32>()?;
+        ema.apply()?;
+        let refused = step.run(&[&x]);
+        let text = refused.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        assert!(text.contains("restore()") && text.contains("training_tools.rs"), "{text}");
+        assert_eq!(kind(refused), Some(ErrorKind::Graph));
+        ema.restore()?;
+        assert_eq!(ema.values()?.to_vec::<f32>()?, before);
+    }
+    // Also after a state was loaded that says otherwise.
+    ema.apply()?;
+    for (name, entry) in StateVisitor::over(&ema) {
+        if let (true, StateEntry::Count(applied)) = (name == "applied", entry) {
+            applied.set(0);
+        }
+    }
+    step.run(&[&x])?;
+    Ok(())
+}
+
 #[test]
 fn f08_accumulated_gradients_are_a_weighted_mean() -> Result<()> {
     let p = point()?;
