@@ -429,3 +429,33 @@ fn gradients_and_moments_have_memory_of_their_own() -> Result<()> {
     assert_eq!(flat.values().to_vec::<f32>()?[3], 3.0 - 0.1);
     Ok(())
 }
+
+/// An optimizer's step with a loss scale and a slope.
+fn scaled(p: &Point, sgd: &Sgd, scaler: &GradScaler, slope: f32) -> Result<()> {
+    let loss = p.at.tensor()?.sum_all()?.try_mul(f64::from(slope))?;
+    let gradients = scaler.unscale(scaler.scale(&loss)?.backward()?)?;
+    scaler.step(sgd, &gradients)?;
+    scaler.update()
+}
+
+/// The error about the floor comes with the skipped step counted: the next, good one is no skipped one.
+#[test]
+fn a_schedule_counts_on_after_the_error_at_the_floor() -> Result<()> {
+    let p = point()?;
+    let sgd = Sgd::new(&p, 0.1)?;
+    let scaler = GradScaler::with(&Device::cpu(), 1.0, 3, 1.0)?;
+    let scheduler = Scheduler::new(Schedule::exponential(1.0, 0.5)?, &sgd)?;
+    for (slope, position, told) in [
+        (1.0, 1, None),
+        (f32::INFINITY, 1, Some(ErrorKind::Overflow)),
+        (1.0, 2, None),
+        (f32::INFINITY, 2, Some(ErrorKind::Overflow)),
+        (f32::INFINITY, 2, Some(ErrorKind::Overflow)),
+        (1.0, 3, None),
+    ] {
+        scaled(&p, &sgd, &scaler, slope)?;
+        assert_eq!(kind(scheduler.step_unless_skipped(&sgd, &scaler)), told);
+        assert_eq!(scheduler.position(), position);
+    }
+    Ok(())
+}

@@ -138,7 +138,20 @@ impl GradScaler {
     /// was as low as it may fall: then it cannot help.
     #[track_caller]
     pub fn report(&self) -> Result<ScaleReport> {
-        let report = self.scale.report()?;
+        let report = self.look()?;
+        self.tell(&report)?;
+        Ok(report)
+    }
+
+    /// The numbers without the error.
+    #[track_caller]
+    pub(super) fn look(&self) -> Result<ScaleReport> {
+        self.scale.report()
+    }
+
+    /// The error, if there is one that was not told yet.
+    #[track_caller]
+    pub(super) fn tell(&self, report: &ScaleReport) -> Result<()> {
         if report.at_floor > self.told.get() {
             let new = report.at_floor - self.told.get();
             self.told.set(report.at_floor);
@@ -152,7 +165,7 @@ impl GradScaler {
                 ),
             ));
         }
-        Ok(report)
+        Ok(())
     }
 
     /// How many steps were skipped, read from the device; errors as [`report`](Self::report).
