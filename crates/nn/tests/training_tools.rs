@@ -459,3 +459,40 @@ fn a_schedule_counts_on_after_the_error_at_the_floor() -> Result<()> {
     }
     Ok(())
 }
+
+/// What a step found that was given up is not held against the next one.
+#[test]
+fn a_step_that_is_given_up_leaves_no_flag() -> Result<()> {
+    let p = point()?;
+    let sgd = Sgd::new(&p, 0.1)?;
+    let scaler = GradScaler::with(&Device::cpu(), 8.0, 3, 1.0)?;
+    let unscaled = |slope: f32| {
+        let loss = p.at.tensor()?.sum_all()?.try_mul(f64::from(slope))?;
+        scaler.unscale(scaler.scale(&loss)?.backward()?)
+    };
+    let stale = unscaled(f32::INFINITY)?;
+    scaler.give_up()?;
+    assert_eq!(kind(scaler.step(&sgd, &stale)), Some(ErrorKind::Graph));
+    scaler.step(&sgd, &unscaled(1.0)?)?;
+    assert_eq!(kind(scaler.give_up()), Some(ErrorKind::Graph));
+    scaler.update()?;
+    let report = scaler.report()?;
+    assert_eq!((report.scale, report.skipped, report.good_steps), (8.0, 0, 1));
+    assert_eq!(p.at.tensor()?.to_vec::<f32>()?[0], 1.0 - 0.1);
+    // In a recorded step too.
+    let forget = Step::new(&Device::cpu(), |x| {
+        scaler.give_up()?;
+        Ok(vec![x[0].try_mul(2.0)?])
+    });
+    for _ in 0..3 {
+        unscaled(f32::NAN)?;
+        forget.run(&[&Tensor::ones([1], &Device::cpu())?])?;
+    }
+    scaled(&p, &sgd, &scaler, 1.0)?;
+    assert_eq!(scaler.skipped()?, 0);
+    // Micro-batches of one step do see each other's.
+    unscaled(f32::INFINITY)?;
+    scaled(&p, &sgd, &scaler, 1.0)?;
+    assert_eq!(scaler.skipped()?, 1);
+    Ok(())
+}

@@ -73,8 +73,8 @@ impl GradScaler {
         Ok(Self { scale, stage: Mutex::new(Stage::Ready), told: Count::new(0) })
     }
 
-    /// A loss (f32, one element) times the scale. Begins a new step, also if the last one was given up before its
-    /// optimizer stepped.
+    /// A loss (f32, one element) times the scale: that of a new step, or of one more micro-batch. A step that is given up
+    /// before its optimizer stepped ends with [`give_up`](Self::give_up): what it found would else count for the next.
     #[track_caller]
     pub fn scale(&self, loss: &Tensor) -> Result<ScaledLoss> {
         let mut stage = self.stage();
@@ -119,6 +119,22 @@ impl GradScaler {
         }
         optimizer.step(gradients)?;
         *stage = Stage::Stepped;
+        Ok(())
+    }
+
+    /// Ends a step whose optimizer will not step: what its gradients showed is forgotten, and the scale stays. Works in a
+    /// recorded step.
+    #[track_caller]
+    pub fn give_up(&self) -> Result<()> {
+        let mut stage = self.stage();
+        if *stage == Stage::Stepped {
+            return Err(Error::graph(
+                "grad_scaler",
+                "give_up() after step(); the optimizer has stepped, call update()",
+            ));
+        }
+        self.scale.forget()?;
+        *stage = Stage::Ready;
         Ok(())
     }
 
