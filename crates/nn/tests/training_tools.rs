@@ -6,11 +6,12 @@ mod tolerance;
 
 use wgrad_core::{
     Device, Error, ErrorKind, FlatParameters, Gradients, Result, Step, Tensor,
+    cpu::Cpu,
     ops::optimizer::{Rule, range},
 };
 use wgrad_nn::{
-    Adagrad, Adam, AdamW, Ema, GradAccumulator, GradScaler, GroupOptions, Init, Linear, Lion,
-    Module, Optimizer, Parameter, RmsProp, Schedule, Scheduler, Sgd, State, StateEntry,
+    Adagrad, Adam, AdamW, Checkpoint, Ema, GradAccumulator, GradScaler, GroupOptions, Init, Linear,
+    Lion, Module, Optimizer, Parameter, RmsProp, Schedule, Scheduler, Sgd, State, StateEntry,
     StateVisitor, module,
 };
 
@@ -494,5 +495,36 @@ fn a_step_that_is_given_up_leaves_no_flag() -> Result<()> {
     unscaled(f32::INFINITY)?;
     scaled(&p, &sgd, &scaler, 1.0)?;
     assert_eq!(scaler.skipped()?, 1);
+    Ok(())
+}
+
+/// As many ranges of as many numbers, and other members: a `Mismatch` that names them.
+#[test]
+fn a_state_of_other_groups_is_refused() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let file = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("groups-{}.safetensors", std::process::id()));
+    let slow = GroupOptions { lr_scale: 0.5, weight_decay: None };
+    let fast = GroupOptions { lr_scale: 2.0, weight_decay: None };
+    let p = point()?;
+    let grouped = |member: &'static str, other: &'static str| -> Result<Sgd> {
+        let sgd = Sgd::new(&p, 0.1)?.momentum(0.9)?;
+        sgd.group(|name| name == member, slow)?.group(|name| name == other, fast)
+    };
+    let kept = |sgd: &Sgd| Checkpoint::new().state("optimizer", sgd);
+    kept(&grouped("at", "bias")?).save(&file)?;
+    kept(&grouped("at", "bias")?).load(&file)?;
+    let one = Sgd::new(&p, 0.1)?.momentum(0.9)?.group(|name| name == "at", slow)?;
+    let none = Sgd::new(&p, 0.1)?.momentum(0.9)?;
+    for (other, words) in [
+        (grouped("bias", "at")?, "\"optimizer.group.bias\" is 2 in the file, 1 here"),
+        (one, "\"optimizer.group.bias\" is 2 in the file and not set here"),
+        (none, "\"optimizer.group.at\" is 1 in the file and not set here"),
+    ] {
+        let refused = kept(&other).load(&file);
+        let text = refused.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        assert!(text.contains(words), "{text}");
+        assert_eq!(kind(refused), Some(ErrorKind::Mismatch));
+    }
+    std::fs::remove_file(&file)?;
     Ok(())
 }

@@ -362,9 +362,11 @@ fn compare(file: &str, header: &Header, entries: &[Entry], how: &How) -> Result<
     let mut types_only = true;
     let mut convertible = false;
     let mut wanted = HashSet::new();
+    let mut settings = HashSet::new();
     for entry in entries {
         let name = shown(&entry.name);
         if let Handle::Setting(here) = entry.handle {
+            settings.insert(entry.name.as_str());
             let text = header.notes.get(&format!("{SETTING}{}{}", how.part, entry.name));
             match text.map(|text| (text, text.parse::<u64>())) {
                 Some((_, Ok(there))) if there == here => continue,
@@ -415,6 +417,20 @@ fn compare(file: &str, header: &Header, entries: &[Entry], how: &How) -> Result<
                 shown(name),
                 stored.dtype,
                 stored.shape
+            ));
+        }
+    }
+    // So are settings, where there are any here: those of a whole run are nothing to who loads weights.
+    for (name, value) in &header.notes {
+        if let Some(name) = name.strip_prefix(SETTING).and_then(|name| name.strip_prefix(how.part))
+            && !settings.is_empty()
+            && !settings.contains(name)
+        {
+            types_only = false;
+            differences.push(format!(
+                "{} is {} in the file and not set here",
+                shown(name),
+                super::printable(value)
             ));
         }
     }
