@@ -528,3 +528,28 @@ fn a_state_of_other_groups_is_refused() -> std::result::Result<(), Box<dyn std::
     std::fs::remove_file(&file)?;
     Ok(())
 }
+
+/// The streams of two devices have names of their own, in the order in which the devices were given.
+#[test]
+fn a_checkpoint_keeps_the_random_numbers_of_two_devices()
+-> std::result::Result<(), Box<dyn std::error::Error>> {
+    let file = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("devices-{}.safetensors", std::process::id()));
+    let (a, b) = (Device::new(Box::new(Cpu::new())), Device::new(Box::new(Cpu::new())));
+    let draw = |d: &Device| Tensor::uniform([3], 0.0, 1.0, d)?.to_vec::<f32>();
+    a.seed(1)?;
+    b.seed(2)?;
+    let both = Checkpoint::new().device(&a).device(&b);
+    both.save(&file)?;
+    let first = (draw(&a)?, draw(&b)?);
+    both.load(&file)?;
+    assert_eq!((draw(&a)?, draw(&b)?), first);
+    // One of them alone is another state.
+    assert_eq!(kind(Checkpoint::new().device(&a).load(&file)), Some(ErrorKind::Mismatch));
+    let twice = Checkpoint::new().device(&a).device(&b).device(&a).save(&file);
+    let text = twice.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    assert!(text.contains("given twice") && text.contains("training_tools.rs"), "{text}");
+    assert_eq!(kind(twice), Some(ErrorKind::Argument));
+    std::fs::remove_file(&file)?;
+    Ok(())
+}
