@@ -164,7 +164,8 @@ impl Checkpoint {
         if let Some(problem) = &self.problem {
             return Err(problem.clone());
         }
-        let how = How { op: "checkpoint", convert: false, part: "", check: version };
+        let how =
+            How { op: "checkpoint", convert: false, part: "", check: version, ignore: &|_| false };
         let mut loaded = load(path.as_ref(), &self.entries, &how)?;
         let own =
             |(name, text): (String, String)| Some((name.strip_prefix(NOTE)?.to_owned(), text));

@@ -253,6 +253,8 @@ pub(super) struct How<'a> {
     pub convert: bool,
     /// Only what lies under this name, which the entries' names lack.
     pub part: &'a str,
+    /// Names in the file, without the part's, that nobody wants.
+    pub ignore: &'a dyn Fn(&str) -> bool,
     /// Looks at the notes before anything is compared.
     pub check: Check,
 }
@@ -345,11 +347,6 @@ pub(super) fn load(path: &Path, entries: &[Entry], how: &How) -> Result<Loaded> 
     Ok(Loaded { notes, not_finite })
 }
 
-/// PyTorch's batch norm counts its batches, and no computation reads that with the usual momentum.
-fn counts_batches(name: &str) -> bool {
-    name == "num_batches_tracked" || name.ends_with(".num_batches_tracked")
-}
-
 /// An error that lists every difference between a file and the entries.
 #[track_caller]
 fn compare(file: &str, header: &Header, entries: &[Entry], how: &How) -> Result<()> {
@@ -409,7 +406,7 @@ fn compare(file: &str, header: &Header, entries: &[Entry], how: &How) -> Result<
     for stored in &header.tensors {
         if let Some(name) = stored.name.strip_prefix(how.part)
             && !wanted.contains(name)
-            && !counts_batches(name)
+            && !(how.ignore)(name)
         {
             types_only = false;
             differences.push(format!(
