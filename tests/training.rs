@@ -205,6 +205,38 @@ fn dropout_scales_halves_alike_everywhere() {
     }
 }
 
+/// What the layer above refuses or forgets, on GPUs too.
+#[test]
+fn steps_given_up_and_averages_applied() {
+    for d in devices() {
+        let p = point(&d);
+        let sgd = Sgd::new(&p, 0.1).unwrap();
+        let scaler = GradScaler::with(&d, 8.0, 3, 1.0).unwrap();
+        let unscaled = |x: [f32; 6]| {
+            let x = Tensor::from_vec(x, [6], &d)?;
+            let loss = p.at.tensor()?.try_mul(&x)?.sum_all()?;
+            scaler.unscale(scaler.scale(&loss)?.backward()?)
+        };
+        unscaled(INFINITE).unwrap();
+        scaler.give_up().unwrap();
+        scaler.step(&sgd, &unscaled(GOOD).unwrap()).unwrap();
+        scaler.update().unwrap();
+        assert_eq!(scaler.report().unwrap().skipped, 0, "{d:?}");
+
+        let ema = Ema::new(&p, 0.5).unwrap();
+        let step = Step::new(&d, |x| {
+            ema.update()?;
+            Ok(vec![x[0].try_mul(2.0)?])
+        });
+        let x = Tensor::ones([1], &d).unwrap();
+        for _ in 0..3 {
+            step.run(&[&x]).unwrap();
+            let refused = ema.averaged(|| step.run(&[&x])).map(drop);
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::Graph, "{d:?}");
+        }
+    }
+}
+
 /// A point with AdamW and a scaler, whose gradients are what is given. Recorded or not.
 fn scaled_run(
     d: &Device,
