@@ -161,6 +161,18 @@ impl Family for Update {
     }
 }
 
+/// Whether two tensors have elements in the same memory, or between each other's.
+fn overlap(x: &Tensor, y: &Tensor) -> Result<bool> {
+    let span = |x: &Tensor| {
+        let layout = x.layout();
+        let sides = layout.shape.iter().zip(layout.strides.iter());
+        let length: usize = sides.map(|(&n, &step)| n.saturating_sub(1) * step).sum();
+        (layout.offset, layout.offset + length)
+    };
+    let ((x1, x2), (y1, y2)) = (span(x), span(y));
+    Ok(std::sync::Arc::ptr_eq(x.storage()?, y.storage()?) && x1 <= y2 && y1 <= x2)
+}
+
 /// An error if what a step changes shares memory with another operand.
 #[track_caller]
 fn apart(op: Update, ins: &[&Tensor]) -> Result<()> {
@@ -174,7 +186,7 @@ fn apart(op: Update, ins: &[&Tensor]) -> Result<()> {
     };
     for (j, y) in ins.iter().enumerate() {
         for (i, x) in ins.iter().enumerate().take(j) {
-            if (changed(i) || changed(j)) && std::sync::Arc::ptr_eq(x.storage()?, y.storage()?) {
+            if (changed(i) || changed(j)) && overlap(x, y)? {
                 return Err(Error::argument(
                     op.name(),
                     format!(
@@ -235,7 +247,7 @@ impl FlatParameters {
     /// and [`moments`](Self::moments) made for this rule. Nothing changes if the gradients' loss scale overflowed.
     ///
     /// # Errors
-    /// `Argument` if parameters, gradients and moments do not each have memory of their own, `Shape` for those of another
+    /// `Argument` if parameters, gradients and moments overlap in memory, `Shape` for those of another
     /// rule or model, `Graph` if the loss depends on none of these parameters.
     #[track_caller]
     pub fn update(
