@@ -9,7 +9,7 @@
 struct Params {
   count: u32, p_offset: u32, g_offset: u32, a_offset: u32,
   b_offset: u32, c_offset: u32, ranges: u32, option: u32,
-  counters: u32, steps_offset: u32, unused: vec2<u32>,
+  counters: u32, steps_offset: u32, skip_offset: u32, unused: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> g: array<elem>;
@@ -30,7 +30,7 @@ fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
 ) {
-  if (halted() || skip[0] != 0u) { return; }
+  if (halted() || skip[params.skip_offset] != 0u) { return; }
   let numbers = begin(group.x, groups.x, lane);
   let p_offset = params.p_offset;
   let g_offset = params.g_offset;

@@ -134,6 +134,8 @@ fn clipping_in_a_recorded_step() {
         });
         for (x, norm, first) in [
             ([3e18f32, -4e18, 0.0, 0.0, 0.0, 0.0], 5e18f64, 1.2f64),
+            // Twice the reciprocal of the length is no normal number any more.
+            ([1.8e38, -2.4e38, 0.0, 0.0, 0.0, 0.0], 3e38, 1.2),
             ([0.0; 6], 0.0, 0.0),
             ([0.25, 0.0, 0.0, 0.0, 0.0, 0.0], 0.25, 0.25),
         ] {
@@ -148,6 +150,89 @@ fn clipping_in_a_recorded_step() {
             let norm = out[1].item::<f32>().unwrap();
             assert_eq!((norm.is_nan(), norm.is_infinite()), (bad.is_nan(), bad.is_infinite()));
             assert_eq!(read(&out[0]).unwrap()[1], 7.0);
+        }
+    }
+}
+
+/// Factors from 1 down to 3e-66, between which each factor of f32 would be lost.
+#[test]
+fn clipping_by_factors_that_no_number_holds() {
+    for d in devices() {
+        for max in [3.3e38, 1e38, 1e7, 1.0, 1e-3, 1e-20, 1.1e-27] {
+            let p = point(&d);
+            let x = Tensor::from_vec([2.04e38f32, -2.72e38, 1e30, 0.5, 0.0, 2.0], [6], &d).unwrap();
+            let loss = p.at.tensor().unwrap().try_mul(&x).unwrap().sum_all().unwrap();
+            let clipped = loss.backward().unwrap().clip_norm(max).unwrap();
+            let got = read(clipped.gradients.wrt(p.at.tensor().unwrap()).unwrap()).unwrap();
+            for (got, x) in got.iter().zip(read(&x).unwrap()) {
+                let want = if max > 3.4e38 { x } else { x * (max / 3.4e38) };
+                assert!(
+                    tolerance::of("vector_norm").allows(*got, want),
+                    "{d:?} {max:e} {got:e} {want:e}"
+                );
+            }
+        }
+        let p = point(&d);
+        let loss = p.at.tensor().unwrap().sum_all().unwrap();
+        let error = loss.backward().unwrap().clip_norm(1e-28).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Argument, "{error}");
+    }
+}
+
+/// In 16 bits too, by the same factor: it is rounded with the product and not before.
+#[test]
+fn dropout_scales_halves_alike_everywhere() {
+    for p in [0.1f32, 0.3, 0.7] {
+        let all: Vec<Vec<f64>> = devices()
+            .iter()
+            .map(|d| {
+                d.seed(7).unwrap();
+                let x = draw(3, &[64, 33], d).cast(DType::F16).unwrap();
+                read(&x.dropout(p).unwrap()).unwrap()
+            })
+            .collect();
+        // As the f32 product rounds, on each device.
+        let d = wgrad::cpu();
+        let x = read(&draw(3, &[64, 33], &d).cast(DType::F16).unwrap()).unwrap();
+        let scale = (1.0 / (1.0 - f64::from(p))) as f32;
+        for got in &all {
+            for (got, x) in got.iter().zip(&x) {
+                let want = half::f16::from_f32(*x as f32 * scale).to_f64();
+                assert!(*got == 0.0 || *got == want, "{p} {got} {want}");
+            }
+        }
+        assert!(all.iter().all(|one| *one == all[0]), "{p}");
+    }
+}
+
+/// What the layer above refuses or forgets, on GPUs too.
+#[test]
+fn steps_given_up_and_averages_applied() {
+    for d in devices() {
+        let p = point(&d);
+        let sgd = Sgd::new(&p, 0.1).unwrap();
+        let scaler = GradScaler::with(&d, 8.0, 3, 1.0).unwrap();
+        let unscaled = |x: [f32; 6]| {
+            let x = Tensor::from_vec(x, [6], &d)?;
+            let loss = p.at.tensor()?.try_mul(&x)?.sum_all()?;
+            scaler.unscale(scaler.scale(&loss)?.backward()?)
+        };
+        unscaled(INFINITE).unwrap();
+        scaler.give_up().unwrap();
+        scaler.step(&sgd, &unscaled(GOOD).unwrap()).unwrap();
+        scaler.update().unwrap();
+        assert_eq!(scaler.report().unwrap().skipped, 0, "{d:?}");
+
+        let ema = Ema::new(&p, 0.5).unwrap();
+        let step = Step::new(&d, |x| {
+            ema.update()?;
+            Ok(vec![x[0].try_mul(2.0)?])
+        });
+        let x = Tensor::ones([1], &d).unwrap();
+        for _ in 0..3 {
+            step.run(&[&x]).unwrap();
+            let refused = ema.averaged(|| step.run(&[&x])).map(drop);
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::Graph, "{d:?}");
         }
     }
 }
@@ -216,6 +301,23 @@ fn g01_to_g04_overflow_skips_a_step_and_the_scale_follows() {
                 run(GOOD);
                 assert_eq!(scaler.report().unwrap().good_steps, 1);
             });
+        }
+    }
+}
+
+/// Four words with a flag lie beside four without.
+#[test]
+fn flags_in_a_view_are_read_where_they_lie() {
+    for d in devices() {
+        let words = Tensor::from_vec([1u32, 0, 0, 0, 0, 0, 0, 0], [8], &d).unwrap();
+        for (at, moves) in [(0, false), (4, true)] {
+            let p = point(&d);
+            let sgd = Sgd::new(&p, 0.1).unwrap();
+            let loss = p.at.tensor().unwrap().sum_all().unwrap();
+            let flags = words.slice(0, at..at + 4).unwrap();
+            sgd.step(&loss.backward().unwrap().skipped_by(Some(flags))).unwrap();
+            let moved = read(p.at.tensor().unwrap()).unwrap()[0] != 1.0;
+            assert_eq!(moved, moves, "{d:?} {at}");
         }
     }
 }

@@ -168,7 +168,7 @@ impl Gradients {
     }
 
     /// Gradients of all of a model's parameters from one tensor in the buffer's order, as [`values`](Self::values) gives
-    /// it: for sums of gradients. It is used as it is, and clipping changes it.
+    /// it: for sums of gradients. It is used as it is, and clipping changes it: the parameters' own memory is refused.
     #[track_caller]
     pub fn from_values(parameters: &FlatParameters, values: Tensor) -> Result<Gradients> {
         let (flat, leaves) = parameters.with_gradients(values)?;
@@ -181,16 +181,17 @@ impl Gradients {
         self.skip.as_ref()
     }
 
-    /// The same gradients, whose steps are skipped while the first word of `flags` (u32, 4 words) is not 0.
+    /// The same gradients, whose steps are skipped while the first word of `flags` (u32, 4 words) is not 0. The flags may
+    /// be a view.
     #[must_use]
     pub fn skipped_by(mut self, flags: Option<Tensor>) -> Gradients {
         self.skip = flags.map(|flags| flags.detach());
         self
     }
 
-    /// Shortens all gradients by one factor if their common Euclidean length passes `max`, a finite number above 0. The
-    /// length is computed and used on the device; nothing waits for it. It is right for gradients of 1e18,
-    /// whose squares would overflow. A NaN or an infinity shows in `norm` and is not spread to the other gradients.
+    /// Shortens all gradients by one factor if their common Euclidean length passes `max`, a finite number from 1e-27 on. The
+    /// length is computed and used on the device; nothing waits for it. It is right for gradients of any size whose
+    /// length is finite in f32, also where their squares would overflow or the factor underflow. A NaN or an infinity shows in `norm` and is not spread to the other gradients.
     ///
     /// ```
     /// use wgrad_core::{Device, Tensor};
@@ -203,6 +204,12 @@ impl Gradients {
     #[track_caller]
     pub fn clip_norm(self, max: f64) -> Result<Clipped> {
         let max = positive("clip_norm", max)?;
+        if max < SHORTEST {
+            return Err(Error::argument(
+                "clip_norm",
+                format!("a limit of {max:e}; it must be finite and at least {SHORTEST:e}"),
+            ));
+        }
         let parts = self.parts()?;
         let norms = parts.iter().map(Tensor::length).collect::<Result<Vec<_>>>()?;
         let norm = match &norms[..] {
@@ -295,6 +302,9 @@ impl Gradients {
         Ok(self)
     }
 }
+
+/// The smallest length to clip to: what gradients of any size are multiplied by is then a product of two normal numbers.
+const SHORTEST: f32 = 1e-27;
 
 /// A limit as f32.
 #[track_caller]

@@ -77,6 +77,12 @@ impl LossScale {
         Ok(gradients.skipped_by(Some(self.flags.clone())))
     }
 
+    /// Forgets what was found since the last [`update`](Self::update): the step is given up.
+    #[track_caller]
+    pub fn forget(&self) -> Result<()> {
+        self.flags.fill_in_place(0.0)
+    }
+
     /// The scale of the next step; after the optimizer's.
     #[track_caller]
     pub fn update(&self) -> Result<()> {

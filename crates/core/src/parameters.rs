@@ -131,6 +131,12 @@ impl FlatParameters {
                 ),
             ));
         }
+        if Arc::ptr_eq(values.storage()?, like.storage()?) {
+            return Err(Error::argument(
+                "gradients",
+                "these gradients are the parameters themselves, which a step changes while it reads them; give a copy",
+            ));
+        }
         let values = values.detach();
         let mut leaves = HashMap::new();
         for parameter in &self.0.parameters {

@@ -93,13 +93,14 @@ macro_rules! layer {
         /// the running ones move towards them by a tenth (`momentum`), with the unbiased variance, as in
         /// PyTorch; that works inside a recorded `Step` too. Within [`eval`](crate::eval) the
         /// running ones are used and stay. One value per channel in training is an error. PyTorch's counter
-        /// `num_batches_tracked` is left out: nothing would read it.
+        /// `num_batches_tracked` is left out, since nothing would read it; [`load_weights`](crate::load_weights) passes it by.
         #[derive(Debug)]
         pub struct $name(Channels);
 
         impl Module for $name {
             fn visit(&self, v: &mut Visitor) {
                 self.0.visit(v);
+                v.unused("num_batches_tracked");
             }
         }
 

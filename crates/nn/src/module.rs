@@ -62,11 +62,12 @@ pub trait Layer: Module {
 pub struct Visitor {
     path: String,
     found: Vec<(String, Part)>,
+    unused: Vec<String>,
 }
 
 impl Visitor {
     fn over<M: Module + ?Sized>(module: &M) -> Visitor {
-        let mut visitor = Visitor { path: String::new(), found: Vec::new() };
+        let mut visitor = Visitor { path: String::new(), found: Vec::new(), unused: Vec::new() };
         module.visit(&mut visitor);
         visitor
     }
@@ -78,6 +79,12 @@ impl Visitor {
         self.path.push_str(&format!("{dot}{name}"));
         part.visit(self);
         self.path.truncate(length);
+    }
+
+    /// Names a tensor of this part that other libraries save and this one has no use for: loading weights passes it by.
+    pub fn unused(&mut self, name: &str) {
+        let dot = if self.path.is_empty() { "" } else { "." };
+        self.unused.push(format!("{}{dot}{name}", self.path));
     }
 
     fn found(&mut self, part: Part) {
@@ -102,6 +109,11 @@ impl Visitor {
         };
         self.found.iter().filter_map(pick).collect()
     }
+}
+
+/// The names of tensors that a file may have for this model, and nobody wants.
+pub(crate) fn unused_names<M: Module + ?Sized>(module: &M) -> Vec<String> {
+    Visitor::over(module).unused
 }
 
 /// Implements [`Module`] for a struct of modules, [`Parameter`]s and [`Buffer`]s: name the fields that have

@@ -1,6 +1,7 @@
 //! `Residual`: a layer beside which its input passes unchanged.
 
-use crate::{Layer, Module, Visitor};
+use crate::{Layer, Module, Visitor, sequential::seen_from};
+use std::panic::Location;
 use wgrad_core::{Error, Result, Tensor, recompute};
 
 /// `y = x + layer(x)` (He et al. 2016): the layer's output has the shape of its input. Its parameters have the
@@ -82,7 +83,8 @@ impl<L: Layer> Module for Recomputed<L> {
 
 impl<L: Layer> Layer for Recomputed<L> {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        recompute(|| self.0.forward(x))
+        let at = Location::caller();
+        recompute(|| self.0.forward(x)).map_err(|error| seen_from(error, at))
     }
 }
 

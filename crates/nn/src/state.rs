@@ -27,6 +27,11 @@ impl Count {
         Self(Arc::new(AtomicU64::new(value)))
     }
 
+    /// The number itself.
+    pub(crate) fn shared(&self) -> Arc<AtomicU64> {
+        self.0.clone()
+    }
+
     /// Where it stands.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)

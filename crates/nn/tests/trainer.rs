@@ -270,3 +270,78 @@ fn records_that_are_damaged() -> Tested {
     assert!(History::default().svg()?.contains("</svg>"));
     Ok(())
 }
+
+/// The epoch before a validation that fails is not lost: the run goes on behind it, to the same bits.
+#[test]
+fn a_validation_that_fails_loses_no_step() -> Tested {
+    let (whole, parts) = (folder("valid")?, folder("invalid")?);
+    let train =
+        |folder: &Path, resume: bool, failing: Option<u64>| -> Result<(Outcome, Vec<f32>)> {
+            let cpu = Device::new(Box::new(Cpu::new()));
+            cpu.seed(4)?;
+            let model = Mlp::with_seed(&[1, 8, 1], 1, &cpu)?;
+            let sgd = Sgd::new(&model, 0.05)?;
+            let loader = Loader::new(Slow(Duration::ZERO), 4, &cpu)?.shuffle(2);
+            let mut epoch = if resume { 3 } else { 0 };
+            let outcome = Trainer::new(5)
+                .folder(folder, Checkpoint::new().module("model", &model).device(&cpu))?
+                .resume(resume)
+                .save_every(100)
+                .quiet()
+                .run(
+                    &loader,
+                    |b| {
+                        let loss = model.forward(&b[0])?.mse(&b[1])?;
+                        sgd.step(&loss.backward()?)?;
+                        Ok(loss)
+                    },
+                    || {
+                        epoch += 1;
+                        if Some(epoch) == failing {
+                            return Err(wgrad_core::Error::data("validate", "no samples"));
+                        }
+                        Ok(Validation::new(1.0 / epoch as f64))
+                    },
+                )?;
+            Ok((outcome, model.parameters()?.values().to_vec()?))
+        };
+    let (outcome, values) = train(&whole, false, None)?;
+    let error = train(&parts, false, Some(3)).err().ok_or("a failing validation passed")?;
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Data, "no samples"));
+    let (resumed, same) = train(&parts, true, None)?;
+    assert_eq!((resumed.stop, resumed.steps), (Stop::Done, outcome.steps));
+    assert_eq!(same, values);
+    let epochs: Vec<u64> = resumed.history.epochs().iter().map(|one| one.epoch).collect();
+    assert_eq!(epochs, [0, 1, 3, 4]);
+    let losses = |h: &History, epoch| {
+        h.epochs().iter().find(|one| one.epoch == epoch).map(|one| one.train_loss.to_bits())
+    };
+    assert_eq!(losses(&resumed.history, 3), losses(&outcome.history, 3));
+    fs::remove_dir_all(&whole)?;
+
+    // If saving fails too, both are told.
+    let cut = folder("cut")?;
+    let late = cut.clone();
+    let cpu = Device::new(Box::new(Cpu::new()));
+    let model = Mlp::with_seed(&[1, 8, 1], 1, &cpu)?;
+    let error = Trainer::new(5)
+        .folder(&cut, Checkpoint::new().module("model", &model))?
+        .quiet()
+        .run(
+            &Loader::new(Slow(Duration::ZERO), 4, &cpu)?,
+            |b| model.forward(&b[0])?.mse(&b[1]),
+            || {
+                let _ = fs::remove_dir_all(&late);
+                Err(wgrad_core::Error::data("validate", "no samples"))
+            },
+        )
+        .err()
+        .ok_or("a failing validation passed")?;
+    assert_eq!(error.kind(), ErrorKind::Data);
+    assert!(
+        error.message().starts_with("no samples; then the state could not be saved"),
+        "{error}"
+    );
+    fs::remove_dir_all(&parts)?;
+    Ok(())
+}

@@ -4,10 +4,14 @@
 #[path = "../../../tests/support/tolerance.rs"]
 mod tolerance;
 
-use wgrad_core::{Device, Error, ErrorKind, Gradients, Result, Step, Tensor};
+use wgrad_core::{
+    Device, Error, ErrorKind, FlatParameters, Gradients, Result, Step, Tensor,
+    cpu::Cpu,
+    ops::optimizer::{Rule, range},
+};
 use wgrad_nn::{
-    Adagrad, Adam, AdamW, Ema, GradAccumulator, GradScaler, GroupOptions, Init, Linear, Lion,
-    Module, Optimizer, Parameter, RmsProp, Schedule, Scheduler, Sgd, State, StateEntry,
+    Adagrad, Adam, AdamW, Checkpoint, Ema, GradAccumulator, GradScaler, GroupOptions, Init, Linear,
+    Lion, Module, Optimizer, Parameter, RmsProp, Schedule, Scheduler, Sgd, State, StateEntry,
     StateVisitor, module,
 };
 
@@ -217,6 +221,40 @@ fn averages_follow_apply_and_restore() -> Result<()> {
     Ok(())
 }
 
+/// A replay does not come by `update()`, and is refused all the same.
+#[test]
+fn no_recorded_step_updates_an_average_that_is_applied() -> Result<()> {
+    let p = point()?;
+    let ema = Ema::new(&p, 0.75)?;
+    let step = Step::new(&Device::cpu(), |x| {
+        ema.update()?;
+        Ok(vec![x[0].try_mul(2.0)?])
+    });
+    let x = Tensor::ones([1], &Device::cpu())?;
+    for runs in [1, 2, 1] {
+        for _ in 0..runs {
+            step.run(&[&x])?;
+        }
+        let before = ema.values()?.to_vec::<f32>()?;
+        ema.apply()?;
+        let refused = step.run(&[&x]);
+        let text = refused.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        assert!(text.contains("restore()") && text.contains("training_tools.rs"), "{text}");
+        assert_eq!(kind(refused), Some(ErrorKind::Graph));
+        ema.restore()?;
+        assert_eq!(ema.values()?.to_vec::<f32>()?, before);
+    }
+    // Also after a state was loaded that says otherwise.
+    ema.apply()?;
+    for (name, entry) in StateVisitor::over(&ema) {
+        if let (true, StateEntry::Count(applied)) = (name == "applied", entry) {
+            applied.set(0);
+        }
+    }
+    step.run(&[&x])?;
+    Ok(())
+}
+
 #[test]
 fn f08_accumulated_gradients_are_a_weighted_mean() -> Result<()> {
     let p = point()?;
@@ -359,5 +397,159 @@ fn unused_layers_need_no_gradient_to_be_accumulated() -> Result<()> {
     let sum = GradAccumulator::new(&two)?;
     sum.add(&two.used.weight.tensor()?.sum_all()?.backward()?)?;
     assert_eq!(sum.take()?.wrt(two.spare.weight.tensor()?)?.to_vec::<f32>()?, [0.0; 6]);
+    Ok(())
+}
+
+/// What a step changes may be no other operand of it: a kernel would read what it has written.
+#[test]
+fn gradients_and_moments_have_memory_of_their_own() -> Result<()> {
+    let start = vec![1.0f32, -2.0, 0.5, 3.0];
+    let flat = FlatParameters::new(&[("at", &[4][..], start.clone())], &Device::cpu())?;
+    let own = Gradients::from_values(&flat, flat.values().clone());
+    let text = own.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    assert!(text.contains("the parameters themselves"), "{text}");
+    assert_eq!(kind(own), Some(ErrorKind::Argument));
+
+    let rule = Rule::Sgd { momentum: true, nesterov: false };
+    let mut numbers = vec![0.1, 0.9, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+    numbers.extend(range(0, 1.0, 0.0));
+    let hyper = flat.hyper(&numbers)?;
+    let ones = Tensor::ones([4], &Device::cpu())?;
+    let moments = flat.moments(rule)?;
+    let velocity = Gradients::from_values(&flat, moments[0].clone())?;
+    let refused = flat.update(rule, &velocity, &hyper, &moments);
+    let text = refused.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    assert!(text.contains("sgd: the gradients and moment 0"), "{text}");
+    assert_eq!(kind(refused), Some(ErrorKind::Argument));
+    let gradients = Gradients::from_values(&flat, ones)?;
+    let refused = flat.update(rule, &gradients, &hyper, &[flat.values().clone()]);
+    assert_eq!(kind(refused), Some(ErrorKind::Argument));
+    assert_eq!(flat.values().to_vec::<f32>()?, start);
+    assert_eq!(moments[0].to_vec::<f32>()?, [0.0; 4]);
+    flat.update(rule, &gradients, &hyper, &moments)?;
+    assert_eq!(flat.values().to_vec::<f32>()?[3], 3.0 - 0.1);
+    Ok(())
+}
+
+/// An optimizer's step with a loss scale and a slope.
+fn scaled(p: &Point, sgd: &Sgd, scaler: &GradScaler, slope: f32) -> Result<()> {
+    let loss = p.at.tensor()?.sum_all()?.try_mul(f64::from(slope))?;
+    let gradients = scaler.unscale(scaler.scale(&loss)?.backward()?)?;
+    scaler.step(sgd, &gradients)?;
+    scaler.update()
+}
+
+/// The error about the floor comes with the skipped step counted: the next, good one is no skipped one.
+#[test]
+fn a_schedule_counts_on_after_the_error_at_the_floor() -> Result<()> {
+    let p = point()?;
+    let sgd = Sgd::new(&p, 0.1)?;
+    let scaler = GradScaler::with(&Device::cpu(), 1.0, 3, 1.0)?;
+    let scheduler = Scheduler::new(Schedule::exponential(1.0, 0.5)?, &sgd)?;
+    for (slope, position, told) in [
+        (1.0, 1, None),
+        (f32::INFINITY, 1, Some(ErrorKind::Overflow)),
+        (1.0, 2, None),
+        (f32::INFINITY, 2, Some(ErrorKind::Overflow)),
+        (f32::INFINITY, 2, Some(ErrorKind::Overflow)),
+        (1.0, 3, None),
+    ] {
+        scaled(&p, &sgd, &scaler, slope)?;
+        assert_eq!(kind(scheduler.step_unless_skipped(&sgd, &scaler)), told);
+        assert_eq!(scheduler.position(), position);
+    }
+    Ok(())
+}
+
+/// What a step found that was given up is not held against the next one.
+#[test]
+fn a_step_that_is_given_up_leaves_no_flag() -> Result<()> {
+    let p = point()?;
+    let sgd = Sgd::new(&p, 0.1)?;
+    let scaler = GradScaler::with(&Device::cpu(), 8.0, 3, 1.0)?;
+    let unscaled = |slope: f32| {
+        let loss = p.at.tensor()?.sum_all()?.try_mul(f64::from(slope))?;
+        scaler.unscale(scaler.scale(&loss)?.backward()?)
+    };
+    let stale = unscaled(f32::INFINITY)?;
+    scaler.give_up()?;
+    assert_eq!(kind(scaler.step(&sgd, &stale)), Some(ErrorKind::Graph));
+    scaler.step(&sgd, &unscaled(1.0)?)?;
+    assert_eq!(kind(scaler.give_up()), Some(ErrorKind::Graph));
+    scaler.update()?;
+    let report = scaler.report()?;
+    assert_eq!((report.scale, report.skipped, report.good_steps), (8.0, 0, 1));
+    assert_eq!(p.at.tensor()?.to_vec::<f32>()?[0], 1.0 - 0.1);
+    // In a recorded step too.
+    let forget = Step::new(&Device::cpu(), |x| {
+        scaler.give_up()?;
+        Ok(vec![x[0].try_mul(2.0)?])
+    });
+    for _ in 0..3 {
+        unscaled(f32::NAN)?;
+        forget.run(&[&Tensor::ones([1], &Device::cpu())?])?;
+    }
+    scaled(&p, &sgd, &scaler, 1.0)?;
+    assert_eq!(scaler.skipped()?, 0);
+    // Micro-batches of one step do see each other's.
+    unscaled(f32::INFINITY)?;
+    scaled(&p, &sgd, &scaler, 1.0)?;
+    assert_eq!(scaler.skipped()?, 1);
+    Ok(())
+}
+
+/// As many ranges of as many numbers, and other members: a `Mismatch` that names them.
+#[test]
+fn a_state_of_other_groups_is_refused() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let file = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("groups-{}.safetensors", std::process::id()));
+    let slow = GroupOptions { lr_scale: 0.5, weight_decay: None };
+    let fast = GroupOptions { lr_scale: 2.0, weight_decay: None };
+    let p = point()?;
+    let grouped = |member: &'static str, other: &'static str| -> Result<Sgd> {
+        let sgd = Sgd::new(&p, 0.1)?.momentum(0.9)?;
+        sgd.group(|name| name == member, slow)?.group(|name| name == other, fast)
+    };
+    let kept = |sgd: &Sgd| Checkpoint::new().state("optimizer", sgd);
+    kept(&grouped("at", "bias")?).save(&file)?;
+    kept(&grouped("at", "bias")?).load(&file)?;
+    let one = Sgd::new(&p, 0.1)?.momentum(0.9)?.group(|name| name == "at", slow)?;
+    let none = Sgd::new(&p, 0.1)?.momentum(0.9)?;
+    for (other, words) in [
+        (grouped("bias", "at")?, "\"optimizer.group.bias\" is 2 in the file, 1 here"),
+        (one, "\"optimizer.group.bias\" is 2 in the file and not set here"),
+        (none, "\"optimizer.group.at\" is 1 in the file and not set here"),
+    ] {
+        let refused = kept(&other).load(&file);
+        let text = refused.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        assert!(text.contains(words), "{text}");
+        assert_eq!(kind(refused), Some(ErrorKind::Mismatch));
+    }
+    std::fs::remove_file(&file)?;
+    Ok(())
+}
+
+/// The streams of two devices have names of their own, in the order in which the devices were given.
+#[test]
+fn a_checkpoint_keeps_the_random_numbers_of_two_devices()
+-> std::result::Result<(), Box<dyn std::error::Error>> {
+    let file = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("devices-{}.safetensors", std::process::id()));
+    let (a, b) = (Device::new(Box::new(Cpu::new())), Device::new(Box::new(Cpu::new())));
+    let draw = |d: &Device| Tensor::uniform([3], 0.0, 1.0, d)?.to_vec::<f32>();
+    a.seed(1)?;
+    b.seed(2)?;
+    let both = Checkpoint::new().device(&a).device(&b);
+    both.save(&file)?;
+    let first = (draw(&a)?, draw(&b)?);
+    both.load(&file)?;
+    assert_eq!((draw(&a)?, draw(&b)?), first);
+    // One of them alone is another state.
+    assert_eq!(kind(Checkpoint::new().device(&a).load(&file)), Some(ErrorKind::Mismatch));
+    let twice = Checkpoint::new().device(&a).device(&b).device(&a).save(&file);
+    let text = twice.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    assert!(text.contains("given twice") && text.contains("training_tools.rs"), "{text}");
+    assert_eq!(kind(twice), Some(ErrorKind::Argument));
+    std::fs::remove_file(&file)?;
     Ok(())
 }

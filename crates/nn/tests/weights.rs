@@ -4,7 +4,8 @@ use safetensors::{Dtype, SafeTensors, View, serialize};
 use std::{borrow::Cow, fs, path::PathBuf};
 use wgrad_core::{Device, ErrorKind, Result, Tensor};
 use wgrad_nn::{
-    Buffer, Init, Linear, LoadWeights, Module, Parameter, load_weights, module, save_weights,
+    BatchNorm1d, Buffer, Init, Linear, LoadWeights, Module, Parameter, load_weights, module,
+    save_weights,
 };
 
 type Tested = std::result::Result<(), Box<dyn std::error::Error>>;
@@ -354,5 +355,65 @@ fn what_is_no_file() -> Tested {
     let unplaced = Linear::new(2, 2, &mut Init::new(0))?;
     let error = save_weights(&unplaced, path("unplaced")?).err().map(|e| e.kind());
     assert_eq!(error, Some(ErrorKind::Argument));
+    Ok(())
+}
+
+/// PyTorch's counter below a batch norm passes unasked, other names if they are asked for; a head stays as it is.
+#[test]
+fn names_are_ignored_as_asked() -> Tested {
+    struct Normed {
+        norm: BatchNorm1d,
+        head: Linear,
+    }
+    module!(Normed { norm, head });
+    let made = |seed| -> Result<Normed> {
+        let head = Linear::new(2, 1, &mut Init::new(seed))?;
+        Normed { norm: BatchNorm1d::new(2)?, head }.on(&Device::cpu())
+    };
+    let path = path("ignored")?;
+    let file = |extra: &[(&str, usize)]| -> Tested {
+        let all = [
+            ("net.norm.weight", 2),
+            ("net.norm.bias", 2),
+            ("net.norm.running_mean", 2),
+            ("net.norm.running_var", 2),
+        ];
+        let numbers: Vec<(&str, Numbers)> = all
+            .iter()
+            .chain(extra)
+            .map(|&(name, n)| (name, Numbers(Dtype::F32, vec![n], 1.5f32.to_le_bytes().repeat(n))))
+            .chain([(
+                "net.norm.num_batches_tracked",
+                Numbers(Dtype::I64, vec![], 9u64.to_le_bytes().to_vec()),
+            )])
+            .collect();
+        fs::write(&path, serialize(numbers.iter().map(|(name, n)| (*name, n)), None)?)?;
+        Ok(())
+    };
+    let model = made(1)?;
+    let load = LoadWeights::new().part("net");
+    let head = model.head.weight.tensor()?.to_vec::<f32>()?;
+
+    // A head of another shape, and a counter where there is no batch norm.
+    file(&[("net.head.weight", 7), ("net.head.num_batches_tracked", 1)])?;
+    let error = load.load(&model, &path).err().ok_or("loaded")?;
+    for line in [
+        "3 differences",
+        "\"head.weight\" has the shape [7] in the file, [1, 2] here",
+        "\"head.bias\" F32 [1] is not in the file",
+        "\"head.num_batches_tracked\" F32 [1] is only in the file",
+    ] {
+        assert!(error.message().contains(line), "{error} does not say {line:?}");
+    }
+    let counter = load.clone().ignore("*.num_batches_tracked").load(&model, &path);
+    assert!(
+        counter
+            .err()
+            .is_some_and(|e| e.message().starts_with(&format!("{}: 2 diff", path.display())))
+    );
+    load.ignore("head.*").load(&model, &path)?;
+    assert_eq!(model.norm.weight().tensor()?.to_vec::<f32>()?, [1.5, 1.5]);
+    assert_eq!(model.head.weight.tensor()?.to_vec::<f32>()?, head);
+    fs::remove_file(&path)?;
     Ok(())
 }

@@ -335,7 +335,7 @@ fn gradients() -> Vec<Row> {
             "vector_norm_join",
             "adjust",
         ]),
-        clip("clip_norm far").cases([1e18, 1e30, 1e-30, 0.0, 1e15, 1e-15, 1e16].map(far)),
+        clip("clip_norm far").cases([1e18, 1e30, 1e-30, 0.0, 1e15, 1e-15, 1e16, 1.2e38].map(far)),
         changed(
             "clip_value",
             "exact",

@@ -29,8 +29,12 @@ pub(super) fn adjust(op: &Adjust, ins: &[In<'_>], outs: &mut [Out<'_>]) -> Resul
         (&Adjust::ClipNorm { max }, [_, norm], [x]) => {
             let norm = norm.of::<f32>().elements().first().copied().unwrap_or(0.0);
             if norm.is_finite() && norm > max {
-                let factor = max / norm;
-                elements::<f32>(x).iter_mut().for_each(|x| *x *= factor);
+                // In f64, since the factor may be too small for f32 where the result is not.
+                let factor = f64::from(max) / f64::from(norm);
+                let x = elements::<f32>(x);
+                vectorized(|| {
+                    x.iter_mut().for_each(|x| *x = (f64::from(*x) * factor) as f32);
+                });
             }
         }
         (&Adjust::ClipValue { max }, [_], [x]) => {

@@ -161,6 +161,46 @@ impl Family for Update {
     }
 }
 
+/// Whether two tensors have elements in the same memory, or between each other's.
+fn overlap(x: &Tensor, y: &Tensor) -> Result<bool> {
+    let span = |x: &Tensor| {
+        let layout = x.layout();
+        let sides = layout.shape.iter().zip(layout.strides.iter());
+        let length: usize = sides.map(|(&n, &step)| n.saturating_sub(1) * step).sum();
+        (layout.offset, layout.offset + length)
+    };
+    let ((x1, x2), (y1, y2)) = (span(x), span(y));
+    Ok(std::sync::Arc::ptr_eq(x.storage()?, y.storage()?) && x1 <= y2 && y1 <= x2)
+}
+
+/// An error if what a step changes shares memory with another operand.
+#[track_caller]
+fn apart(op: Update, ins: &[&Tensor]) -> Result<()> {
+    let changed = |i: usize| i != 1 && i != 2 && op.flags() != Some(i);
+    let name = |i: usize| match i {
+        0 => "the parameters".to_owned(),
+        1 => "the gradients".to_owned(),
+        2 => "the numbers".to_owned(),
+        i if op.flags() == Some(i) => "the flags".to_owned(),
+        i => format!("moment {}", i - 3),
+    };
+    for (j, y) in ins.iter().enumerate() {
+        for (i, x) in ins.iter().enumerate().take(j) {
+            if (changed(i) || changed(j)) && overlap(x, y)? {
+                return Err(Error::argument(
+                    op.name(),
+                    format!(
+                        "{} and {} lie in the same memory, which a step changes while it reads it; give a copy",
+                        name(i),
+                        name(j)
+                    ),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
 impl FlatParameters {
     /// The numbers an optimizer needs each step, on the parameters' device: those of its [`Rule`], and for each range
     /// of parameters what [`range`] gives, in order and from 0 on.
@@ -205,6 +245,10 @@ impl FlatParameters {
 
     /// One step of an optimizer over all parameters, in place. `hyper` and `moments` are what [`hyper`](Self::hyper)
     /// and [`moments`](Self::moments) made for this rule. Nothing changes if the gradients' loss scale overflowed.
+    ///
+    /// # Errors
+    /// `Argument` if parameters, gradients and moments overlap in memory, `Shape` for those of another
+    /// rule or model, `Graph` if the loss depends on none of these parameters.
     #[track_caller]
     pub fn update(
         &self,
@@ -235,6 +279,7 @@ impl FlatParameters {
         ins.extend(moments);
         ins.extend(gradients.skip());
         let outs: Vec<&Tensor> = std::iter::once(p).chain(moments).collect();
+        apart(op, &ins)?;
         Tensor::run_in_place(op, &ins, &outs)
     }
 }

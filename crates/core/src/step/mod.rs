@@ -127,7 +127,8 @@ impl<F: Fn(&[Tensor]) -> Result<Vec<Tensor>>> Step<F> {
     ///
     /// # Errors
     /// What the closure returns, and then nothing has run; `Graph` if the closure reads, uploads, or did something
-    /// else at the second run, with the line that differs; `Device` for inputs of another device.
+    /// else at the second run, with the line that differs, or if the step changes what is held at present (an average
+    /// that is applied to its model); `Device` for inputs of another device.
     #[track_caller]
     pub fn run(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         let at = Location::caller();
@@ -157,6 +158,7 @@ impl<F: Fn(&[Tensor]) -> Result<Vec<Tensor>>> Step<F> {
     }
 
     /// The plan for such inputs, made if there is none, and checked at its second use.
+    #[track_caller]
     fn planned<'p>(
         &self,
         plans: &'p mut Vec<Planned>,
@@ -165,6 +167,9 @@ impl<F: Fn(&[Tensor]) -> Result<Vec<Tensor>>> Step<F> {
         let metas: Vec<Meta> = inputs.iter().map(Tensor::meta).collect();
         match plans.iter().position(|p| p.inputs == metas && p.scopes == scopes()) {
             Some(at) => {
+                if let Some(reason) = plans[at].changed.iter().find_map(|storage| storage.held()) {
+                    return Err(Error::graph("step", reason));
+                }
                 if let Some(first) = &plans[at].first {
                     compare(first, &self.record(&metas)?.trace)?;
                 }

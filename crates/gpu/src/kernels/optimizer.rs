@@ -102,11 +102,13 @@ pub(super) fn update(
     let steps = rest.first().filter(|_| rule.counts());
     let counters = steps.map_or(0, |steps| steps.layout.numel());
     let work = outs[0].layout.numel() as u64 * (1 + moments as u64);
+    let flags = op.flags().and_then(|i| ins.get(i));
+    let start = |x: &Operand| word(x.layout.offset);
     let mut launch = walk(kernel, flat.count, 1, work, caps)
         .params([word(flat.count), flat.offset(&ins[0]), flat.offset(&ins[1])])
         .params(offsets)
         .params([word(ranges), u32::from(option), word(counters)])
-        .params([steps.map_or(0, |steps| word(steps.layout.offset)), 0, 0])
+        .params([steps.map_or(0, start), flags.map_or(0, start), 0])
         .read(1, Slot::In(1))
         .read(2, Slot::In(2))
         .read(3, op.flags().map_or(Slot::Zeros, Slot::In))

@@ -27,6 +27,9 @@ pub struct Ema {
     applied: Count,
 }
 
+const APPLIED: &str =
+    "the model has the averaged parameters of its Ema at present; call restore() first";
+
 impl Ema {
     /// An average of the parameters of `model`; `decay` in [0, 1).
     #[track_caller]
@@ -35,10 +38,13 @@ impl Ema {
         let flat = model.parameters()?;
         let average = flat.zeros_like()?;
         average.assign(flat.values())?;
-        Ok(Self { flat, average, decay, applied: Count::new(0) })
+        let applied = Count::new(0);
+        average.storage()?.hold_while(applied.shared(), APPLIED);
+        Ok(Self { flat, average, decay, applied })
     }
 
-    /// Takes the parameters of now into the average. Works in a recorded step.
+    /// Takes the parameters of now into the average. Works in a recorded step, which then does not run while the average
+    /// is applied: an error of kind `Graph`, as here.
     #[track_caller]
     pub fn update(&self) -> Result<()> {
         self.must_be(false)?;
@@ -93,10 +99,7 @@ impl Ema {
     #[track_caller]
     fn must_be(&self, applied: bool) -> Result<()> {
         match (self.applied.get() == 1, applied) {
-            (true, false) => Err(Error::graph(
-                "ema",
-                "the model has the averaged parameters at present; call restore() first",
-            )),
+            (true, false) => Err(Error::graph("ema", APPLIED)),
             (false, true) => {
                 Err(Error::graph("ema", "the model has its own parameters; call apply() first"))
             }

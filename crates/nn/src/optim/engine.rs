@@ -143,12 +143,19 @@ impl Engine {
         Ok(())
     }
 
-    pub fn state(&self, v: &mut StateVisitor, names: &[&str]) {
+    pub fn state(&self, v: &mut StateVisitor, moments: &[&str]) {
         // Another rule with moments of the same sizes would take the numbers for its own.
         v.setting("rule", rule_number(self.name()));
+        // Other members may make as many ranges, whose starts the saved numbers hold.
+        let names: Vec<&str> = self.flat.iter().map(|(name, _)| name).collect();
+        for (number, group) in (1..).zip(&self.groups) {
+            for name in group.members.iter().filter_map(|&i| names.get(i)) {
+                v.setting(format_args!("group.{name}"), number);
+            }
+        }
         v.real("lr", &self.rate);
         v.tensor("numbers", &self.hyper);
-        for (name, moment) in names.iter().zip(&self.moments) {
+        for (name, moment) in moments.iter().zip(&self.moments) {
             v.tensor(name, moment);
         }
         if self.rule.counts()

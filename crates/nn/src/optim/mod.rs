@@ -45,6 +45,7 @@ macro_rules! optimizer {
 
             /// Other numbers for the parameters whose names `wanted` picks (those of
             /// [`Module::names`](crate::Module::names)). An error if there is none, or if one is in an earlier group.
+            /// A saved state is loaded into an optimizer with the same groups only.
             #[track_caller]
             pub fn group(
                 self,

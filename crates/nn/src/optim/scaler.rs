@@ -73,8 +73,8 @@ impl GradScaler {
         Ok(Self { scale, stage: Mutex::new(Stage::Ready), told: Count::new(0) })
     }
 
-    /// A loss (f32, one element) times the scale. Begins a new step, also if the last one was given up before its
-    /// optimizer stepped.
+    /// A loss (f32, one element) times the scale: that of a new step, or of one more micro-batch. A step that is given up
+    /// before its optimizer stepped ends with [`give_up`](Self::give_up): what it found would else count for the next.
     #[track_caller]
     pub fn scale(&self, loss: &Tensor) -> Result<ScaledLoss> {
         let mut stage = self.stage();
@@ -122,6 +122,22 @@ impl GradScaler {
         Ok(())
     }
 
+    /// Ends a step whose optimizer will not step: what its gradients showed is forgotten, and the scale stays. Works in a
+    /// recorded step.
+    #[track_caller]
+    pub fn give_up(&self) -> Result<()> {
+        let mut stage = self.stage();
+        if *stage == Stage::Stepped {
+            return Err(Error::graph(
+                "grad_scaler",
+                "give_up() after step(); the optimizer has stepped, call update()",
+            ));
+        }
+        self.scale.forget()?;
+        *stage = Stage::Ready;
+        Ok(())
+    }
+
     /// Adapts the scale to what was found; after the step of the last optimizer.
     #[track_caller]
     pub fn update(&self) -> Result<()> {
@@ -138,7 +154,20 @@ impl GradScaler {
     /// was as low as it may fall: then it cannot help.
     #[track_caller]
     pub fn report(&self) -> Result<ScaleReport> {
-        let report = self.scale.report()?;
+        let report = self.look()?;
+        self.tell(&report)?;
+        Ok(report)
+    }
+
+    /// The numbers without the error.
+    #[track_caller]
+    pub(super) fn look(&self) -> Result<ScaleReport> {
+        self.scale.report()
+    }
+
+    /// The error, if there is one that was not told yet.
+    #[track_caller]
+    pub(super) fn tell(&self, report: &ScaleReport) -> Result<()> {
         if report.at_floor > self.told.get() {
             let new = report.at_floor - self.told.get();
             self.told.set(report.at_floor);
@@ -152,7 +181,7 @@ impl GradScaler {
                 ),
             ));
         }
-        Ok(report)
+        Ok(())
     }
 
     /// How many steps were skipped, read from the device; errors as [`report`](Self::report).

@@ -167,18 +167,26 @@ impl Scheduler {
         self.go_on(1, optimizer)
     }
 
-    /// The same for training with a loss scale: stays where it is if the last step was skipped. This waits for the
-    /// device, which alone knows; call it after [`GradScaler::update`], once per step.
+    /// The same for training with a loss scale: stays where it is if the last step was skipped. Call it after
+    /// [`GradScaler::update`], once per step.
+    ///
+    /// This waits for the device, at each step: the rate of the next step depends on whether this one was skipped, which
+    /// the device alone knows. [`step`](Self::step) does not wait and counts skipped steps too; there are few of them
+    /// once the scale has settled.
+    ///
+    /// # Errors
+    /// As [`GradScaler::report`], with the step accounted for.
     #[track_caller]
     pub fn step_unless_skipped(
         &self,
         optimizer: &dyn Optimizer,
         scaler: &GradScaler,
     ) -> Result<()> {
-        let skipped = scaler.report()?.skipped;
-        let new = skipped > self.skipped.get();
-        self.skipped.set(skipped);
-        self.go_on(u64::from(!new), optimizer)
+        let report = scaler.look()?;
+        let new = report.skipped > self.skipped.get();
+        self.go_on(u64::from(!new), optimizer)?;
+        self.skipped.set(report.skipped);
+        scaler.tell(&report)
     }
 
     #[track_caller]

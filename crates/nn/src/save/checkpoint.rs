@@ -94,10 +94,31 @@ impl Checkpoint {
         self.entry(name, Handle::Setting(value))
     }
 
-    /// With the place where a device's random numbers stand.
+    /// With the place where a device's random numbers stand, as `device.random`. Those of a second and third device are
+    /// `device.1.random` and `device.2.random`: give them in the same order when the file is loaded. A device that is
+    /// given twice is reported by `save` and `load`.
     #[must_use]
-    pub fn device(self, device: &Device) -> Self {
-        self.entry("device.random", Handle::Random(device.clone()))
+    #[track_caller]
+    pub fn device(mut self, device: &Device) -> Self {
+        let mut before = 0;
+        for entry in &self.entries {
+            if let Handle::Random(known) = &entry.handle {
+                if known == device {
+                    let error = Error::argument(
+                        "checkpoint",
+                        format!("the device {} is given twice; give it once", device.info().name),
+                    );
+                    self.problem = self.problem.or(Some(error));
+                    return self;
+                }
+                before += 1;
+            }
+        }
+        let name = match before {
+            0 => "device.random".to_owned(),
+            n => format!("device.{n}.random"),
+        };
+        self.entry(&name, Handle::Random(device.clone()))
     }
 
     /// With a text, which [`Loaded::note`] gives back.
@@ -143,7 +164,8 @@ impl Checkpoint {
         if let Some(problem) = &self.problem {
             return Err(problem.clone());
         }
-        let how = How { op: "checkpoint", convert: false, part: "", check: version };
+        let how =
+            How { op: "checkpoint", convert: false, part: "", check: version, ignore: &|_| false };
         let mut loaded = load(path.as_ref(), &self.entries, &how)?;
         let own =
             |(name, text): (String, String)| Some((name.strip_prefix(NOTE)?.to_owned(), text));

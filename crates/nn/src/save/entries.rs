@@ -253,6 +253,8 @@ pub(super) struct How<'a> {
     pub convert: bool,
     /// Only what lies under this name, which the entries' names lack.
     pub part: &'a str,
+    /// Names in the file, without the part's, that nobody wants.
+    pub ignore: &'a dyn Fn(&str) -> bool,
     /// Looks at the notes before anything is compared.
     pub check: Check,
 }
@@ -345,11 +347,6 @@ pub(super) fn load(path: &Path, entries: &[Entry], how: &How) -> Result<Loaded> 
     Ok(Loaded { notes, not_finite })
 }
 
-/// PyTorch's batch norm counts its batches, and no computation reads that with the usual momentum.
-fn counts_batches(name: &str) -> bool {
-    name == "num_batches_tracked" || name.ends_with(".num_batches_tracked")
-}
-
 /// An error that lists every difference between a file and the entries.
 #[track_caller]
 fn compare(file: &str, header: &Header, entries: &[Entry], how: &How) -> Result<()> {
@@ -362,9 +359,11 @@ fn compare(file: &str, header: &Header, entries: &[Entry], how: &How) -> Result<
     let mut types_only = true;
     let mut convertible = false;
     let mut wanted = HashSet::new();
+    let mut settings = HashSet::new();
     for entry in entries {
         let name = shown(&entry.name);
         if let Handle::Setting(here) = entry.handle {
+            settings.insert(entry.name.as_str());
             let text = header.notes.get(&format!("{SETTING}{}{}", how.part, entry.name));
             match text.map(|text| (text, text.parse::<u64>())) {
                 Some((_, Ok(there))) if there == here => continue,
@@ -407,7 +406,7 @@ fn compare(file: &str, header: &Header, entries: &[Entry], how: &How) -> Result<
     for stored in &header.tensors {
         if let Some(name) = stored.name.strip_prefix(how.part)
             && !wanted.contains(name)
-            && !counts_batches(name)
+            && !(how.ignore)(name)
         {
             types_only = false;
             differences.push(format!(
@@ -415,6 +414,20 @@ fn compare(file: &str, header: &Header, entries: &[Entry], how: &How) -> Result<
                 shown(name),
                 stored.dtype,
                 stored.shape
+            ));
+        }
+    }
+    // So are settings, where there are any here: those of a whole run are nothing to who loads weights.
+    for (name, value) in &header.notes {
+        if let Some(name) = name.strip_prefix(SETTING).and_then(|name| name.strip_prefix(how.part))
+            && !settings.is_empty()
+            && !settings.contains(name)
+        {
+            types_only = false;
+            differences.push(format!(
+                "{} is {} in the file and not set here",
+                shown(name),
+                super::printable(value)
             ));
         }
     }

@@ -4,7 +4,7 @@ use super::{
     entries::{How, Loaded, of_module, save},
     replace::System,
 };
-use crate::Module;
+use crate::{Module, module::unused_names};
 use std::{collections::BTreeMap, path::Path};
 use wgrad_core::Result;
 
@@ -68,6 +68,7 @@ pub fn load_weights<M: Module + ?Sized>(model: &M, path: impl AsRef<Path>) -> Re
 pub struct LoadWeights {
     convert: bool,
     part: String,
+    ignored: Vec<String>,
 }
 
 impl LoadWeights {
@@ -91,12 +92,77 @@ impl LoadWeights {
         self
     }
 
+    /// Leaves tensors with such names alone; `*` stands for any characters. Those of the file are not loaded, and
+    /// those of the model stay as they are: `"head.*"` for a head with other classes. It may be called several times.
+    ///
+    /// PyTorch's batch norm saves a counter `num_batches_tracked`, which has no place here. Below a batch norm of the
+    /// model it is ignored unasked; elsewhere `"*.num_batches_tracked"` does it.
+    #[must_use]
+    pub fn ignore(mut self, names: &str) -> Self {
+        self.ignored.push(names.to_owned());
+        self
+    }
+
     /// Loads into `model`: all or nothing, as [`load_weights`].
     #[track_caller]
     pub fn load<M: Module + ?Sized>(&self, model: &M, path: impl AsRef<Path>) -> Result<Loaded> {
-        let entries = of_module("", model)?;
-        let how =
-            How { op: "load_weights", convert: self.convert, part: &self.part, check: |_| Ok(()) };
+        let unasked = unused_names(model);
+        let asked = |name: &str| self.ignored.iter().any(|pattern| matches(pattern, name));
+        let ignore = |name: &str| asked(name) || unasked.iter().any(|unused| unused == name);
+        let mut entries = of_module("", model)?;
+        entries.retain(|entry| !asked(&entry.name));
+        let how = How {
+            op: "load_weights",
+            convert: self.convert,
+            part: &self.part,
+            ignore: &ignore,
+            check: |_| Ok(()),
+        };
         super::entries::load(path.as_ref(), &entries, &how)
+    }
+}
+
+/// Whether a pattern, in which `*` stands for any characters, is that of a name.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
+        return false;
+    };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part).and_then(|at| rest.get(at + part.len()..)) {
+            Some(after) => rest = after,
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn patterns() {
+        for (pattern, names) in [
+            ("a.b", &["a.b"][..]),
+            ("*", &["", "a", "a.b"]),
+            ("a.*", &["a.", "a.b.c"]),
+            ("*.b", &[".b", "a.b", "b.b.b"]),
+            ("a*b*c", &["abc", "a.b.c", "abbc", "abcbc"]),
+            ("*aa", &["aa", "aaa"]),
+        ] {
+            assert!(names.iter().all(|name| matches(pattern, name)), "{pattern}");
+        }
+        for (pattern, names) in [
+            ("a.b", &["", "a.bc", "aa.b"][..]),
+            ("a.*", &["a", "b.a.c"]),
+            ("*.b", &["b", "a.bc"]),
+            ("a*a", &["a"]),
+            ("a*b*c", &["ac", "acb", "bac"]),
+            ("", &["a"]),
+        ] {
+            assert!(!names.iter().any(|name| matches(pattern, name)), "{pattern}");
+        }
     }
 }

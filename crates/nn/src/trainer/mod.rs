@@ -203,7 +203,8 @@ impl Trainer {
     }
 
     /// Trains: `step` takes a batch, moves the parameters and returns the loss (a tensor with one number, which
-    /// is read some steps later); `validate` is called after each epoch, within [`eval`].
+    /// is read some steps later); `validate` is called after each epoch, within [`eval`]. If it fails, the state is saved
+    /// first, with the epoch's steps and without a record of it: a resume goes on with the next epoch.
     ///
     /// # Errors
     /// What loader, step, validation and checkpoints give; `Data` for a loss that is NaN or infinite; `Argument`
@@ -289,7 +290,17 @@ impl Trainer {
             if interrupted {
                 break Stop::Interrupted;
             }
-            let found = eval(&mut validate)?;
+            let found = match eval(&mut validate) {
+                Ok(found) => found,
+                Err(error) => {
+                    progress.loss.set(0.0);
+                    progress.samples.set(0);
+                    return Err(match save(&history) {
+                        Ok(()) => error,
+                        Err(other) => also(error, &other),
+                    });
+                }
+            };
             let improved = found.loss < progress.best.get();
             if improved {
                 progress.best.set(found.loss);
@@ -366,4 +377,10 @@ impl Trainer {
             Err(_) => bar,
         }
     }
+}
+
+/// An error after which the state could not be saved either.
+fn also(error: Error, saving: &Error) -> Error {
+    let text = format!("{}; then the state could not be saved: {saving}", error.message());
+    Error::new(error.kind(), error.op().to_owned(), text).at(error.location())
 }
