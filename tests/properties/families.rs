@@ -47,7 +47,7 @@ const FAMILIES: &[Family] = &[
     family("conv2d of x", "conv", &[2, 6, 7, 5], |x| {
         x.conv2d(&fixed(1, &[9, 2, 3, 2], x), None, &OPTIONS.groups(3).padding(1).stride([1, 2]))
     }),
-    family("conv2d of w", "conv", &[4, 3, 3, 3], |w| {
+    family("conv2d of w", "conv", &[6, 3, 3, 3], |w| {
         fixed(2, &[2, 3, 6, 7], w).conv2d(w, None, &OPTIONS.dilation(2).padding(2))
     }),
     family("conv1d", "conv", &[2, 4, 13], |x| {
@@ -143,7 +143,7 @@ pub const LAWS: &[Law] = &[
         const SEED: u64 = 201;
         let mut dice = Dice::new(SEED);
         for (number, family) in FAMILIES.iter().enumerate() {
-            for _ in 0..4 {
+            for _ in 0..8 {
                 let x = dice.view(family.shape, d);
                 let _case = case!(SEED, number, family.name, x.layout());
                 let copy = x.contiguous().unwrap();
