@@ -15,6 +15,7 @@ mod dice;
 mod families;
 mod graphs;
 mod halves;
+mod memory;
 mod norm;
 mod pool;
 mod random;
@@ -42,6 +43,7 @@ const LAWS: &[&[Law]] = &[
     families::LAWS,
     graphs::LAWS,
     halves::LAWS,
+    memory::LAWS,
     norm::LAWS,
     pool::LAWS,
     random::LAWS,
