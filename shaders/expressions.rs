@@ -41,9 +41,9 @@ table! {
     "leaky_relu" [] "select(x, x * bitcast<num>(params.scalar), x < elem(0.0))"
     "sigmoid" ["sigmoid"] "sigmoid(x)"
     "tanh" ["tanh"] "tanh_of(x)"
-    "gelu" ["normal_cdf"] "x * normal_cdf(x)"
+    "gelu" ["normal_cdf"] "select(x, elem(0.0), x < elem(-20.0)) * normal_cdf(x)"
     "gelu_tanh" ["gelu_tanh" "sigmoid" "nan"] "gelu_tanh_of(x)"
-    "silu" ["sigmoid"] "x * sigmoid(x)"
+    "silu" ["sigmoid"] "select(x, elem(0.0), x < elem(-110.0)) * sigmoid(x)"
     "softplus" ["nan"] "select(max(x, elem(0.0)) + log(elem(1.0) + exp(-abs(x))), x, is_nan(x))"
     "add_number" [] "x + elem(bitcast<num>(params.scalar))"
     "sub_number" [] "x - elem(bitcast<num>(params.scalar))"
@@ -85,9 +85,9 @@ table! {
     "leaky_relu" [] "select(dy * bitcast<num>(params.scalar), dy, s > elem(0.0))"
     "sigmoid" [] "dy * s * (elem(1.0) - s)"
     "tanh" [] "dy * (elem(1.0) - s * s)"
-    "gelu" ["normal_cdf"] "dy * (normal_cdf(s) + s * normal_pdf(s))"
+    "gelu" ["normal_cdf"] "dy * (normal_cdf(s) + select(s, elem(0.0), abs(s) > elem(20.0)) * normal_pdf(s))"
     "gelu_tanh" ["gelu_tanh" "sigmoid" "nan"] "dy * gelu_tanh_slope(s)"
-    "silu" ["sigmoid"] "dy * sigmoid(s) * (elem(1.0) + s * sigmoid(-s))"
+    "silu" ["sigmoid"] "dy * sigmoid(s) * (elem(1.0) + select(s, elem(0.0), abs(s) > elem(110.0)) * sigmoid(-s))"
     "softplus" ["sigmoid"] "dy * sigmoid(s)"
 }
 

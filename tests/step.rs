@@ -86,6 +86,19 @@ const FACTS: &[Fact] = &[
         let got = step.run(&[&x]).unwrap();
         assert_eq!(read(&got[0]).unwrap(), [1.0, f64::INFINITY, -3.0]);
         assert_eq!(read(&got[1]).unwrap(), [f64::INFINITY]);
+        // Also where the halves have one reader, which could take in what makes them.
+        let step = Step::new(d, |x| {
+            let half = || x[0].try_mul(2.0)?.cast(DType::F16);
+            let sum = half()?.cast(DType::F32)?.sum([0])?;
+            let large = x[1].try_mul(2.0)?.cast(DType::F16)?.try_mul(0.5)?;
+            Ok(vec![half()?.cast(DType::F32)?.try_mul(0.5)?, sum, large.cast(DType::F32)?])
+        });
+        let x = Tensor::from_vec([1.0001f32, 1.0001, -3.0], [3], d).unwrap();
+        let large = Tensor::from_vec([1.0001f32, 4e4, -3.0], [3], d).unwrap();
+        let got = step.run(&[&x, &large]).unwrap();
+        assert_eq!(read(&got[0]).unwrap(), [1.0, 1.0, -3.0]);
+        assert_eq!(read(&got[1]).unwrap(), [-2.0]);
+        assert_eq!(read(&got[2]).unwrap(), [1.0, f64::INFINITY, -3.0]);
     }),
     ("a_step_in_evaluation_has_a_plan_of_its_own", |d| {
         let drop = Dropout::new(0.5).unwrap();
@@ -96,6 +109,9 @@ const FACTS: &[Fact] = &[
             assert!(trained.contains(&0.0) && trained.contains(&2.0), "{trained:?}");
             let tested = read(&eval(|| step.run(&[&x])).unwrap()[0]).unwrap();
             assert_eq!(tested, [1.0; 64]);
+            // Evaluation asks for no gradients; training without them is something else.
+            let trained = read(&no_grad(|| step.run(&[&x])).unwrap()[0]).unwrap();
+            assert!(trained.contains(&0.0) && trained.contains(&2.0), "{trained:?}");
         }
     }),
     ("chains_equal_single_operations", |d| {

@@ -7,7 +7,8 @@ fn gelu_argument(x: elem) -> elem {
 }
 
 fn gelu_tanh_of(x: elem) -> elem {
-  return x * sigmoid(gelu_argument(x));
+  // -inf times 0 would be NaN.
+  return select(x, elem(0.0), x < elem(-20.0)) * sigmoid(gelu_argument(x));
 }
 
 fn gelu_tanh_slope(x: elem) -> elem {

@@ -50,6 +50,7 @@ const TABLE: &[(&str, Rule, &str)] = &[
     ("vector_norm", Rule::Close { rtol: 4e-6, atol: 1e-37 }, "a sum of squares by blocks, a root and a division; subnormals may flush"),
     ("optimizer_steps", Rule::Close { rtol: 2e-5, atol: 1e-5 }, "up to 20 steps from values of size 1"),
     ("chain",      Rule::Close { rtol: 1e-5, atol: 2e-6 }, "up to a dozen operations, values of size 1, in one kernel or in several"),
+    ("graph",      Rule::Close { rtol: 0.0, atol: 2e-5 }, "up to 200 operations that do not stretch, values up to 1: 4 ulp of each of 40 in a row"),
     ("tails",      Rule::Close { rtol: 6e-5, atol: 1.6e-6 }, "exp at 20: 43 ulp and more; beyond, values below atol"),
     ("norm",       Rule::Close { rtol: 1e-5, atol: 1e-5 }, "4e-6 of the largest result, which is about 2.5: two sums, a root and a quotient"),
     ("loss",       Rule::Close { rtol: 4e-6, atol: 4e-6 }, "logarithms as log_softmax, up to a dozen operations on values of size 4, a mean"),
@@ -89,6 +90,8 @@ pub const SUM_OF_EQUAL: f64 = 2e-6;
 pub const UNIFORM_MEAN: f64 = 0.005;
 pub const NORMAL_MEAN: f64 = 0.01;
 pub const NORMAL_VARIANCE: f64 = 0.02;
+/// Counts in bins, in standard deviations of χ²: a right generator passes this about once in a million times, and seeds are fixed.
+pub const CHI_SQUARED: f64 = 5.0;
 
 impl Rule {
     /// Whether a single value is near enough; NaN never is.

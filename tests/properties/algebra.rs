@@ -1,31 +1,16 @@
-//! Laws that hold whatever the numbers: on the CPU and on GPUs.
+//! Broadcasting, adjointness, products, shapes: the operations that others are made of.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
-
-mod support;
-
-use std::{
-    process::ExitCode,
-    sync::{Mutex, PoisonError},
+use crate::{
+    Law, draw, near, near_product, product, same,
+    support::{
+        compare::close,
+        inputs::read,
+        tolerance::{self, Context},
+    },
 };
-use support::{
-    compare::{bits, close},
-    devices::{self, Mode},
-    inputs::{floats, read},
-    runner,
-    tolerance::{self, Context},
-};
-use wgrad_core::{AttentionOptions, DType, Device, Result, Tensor};
+use wgrad_core::{DType, Result, Tensor};
 
-/// A law: its name, and the check on a device.
-type Law = (&'static str, fn(&Device));
-
-const LAWS: &[Law] = &[
+pub const LAWS: &[Law] = &[
     ("broadcasting_is_explicit_expansion", |d| {
         for (a, b, both) in [
             (&[4, 1, 8][..], &[3, 1][..], &[4, 3, 8][..]),
@@ -76,9 +61,6 @@ const LAWS: &[Law] = &[
             let y = operation(&v).unwrap();
             let w = draw(10, y.shape(), d);
             let transposed = y.backward_with(&w).unwrap().wrt(&v).unwrap().clone();
-            let product = |a: &Tensor, b: &Tensor| -> f64 {
-                read(a).unwrap().iter().zip(read(b).unwrap()).map(|(a, b)| a * b).sum()
-            };
             let (left, right) = (product(&y, &w), product(&v, &transposed));
             let bound =
                 tolerance::of("matmul").bound(left, &Context { scale: 72.0, ..tolerance::PLAIN });
@@ -148,105 +130,4 @@ const LAWS: &[Law] = &[
             &together,
         );
     }),
-    ("attention_does_not_depend_on_company", |d| {
-        let side = |seed, t: usize, width: usize| draw(seed, &[5, t, width], d);
-        let (q, k, v) = (side(30, 7, 8), side(31, 9, 8), side(32, 9, 12));
-        for causal in [false, true] {
-            let options = AttentionOptions { causal, ..AttentionOptions::default() };
-            let together = q.attention(&k, &v, options).unwrap();
-            let alone: Vec<Tensor> = (0..5)
-                .map(|i| {
-                    let one = |x: &Tensor| x.slice(0, i..i + 1).unwrap();
-                    one(&q).attention(&one(&k), &one(&v), options).unwrap()
-                })
-                .collect();
-            let alone = Tensor::concat(&alone.iter().collect::<Vec<_>>(), 0).unwrap();
-            near("attention", 12, &alone, &together);
-        }
-    }),
-    ("attention_does_not_depend_on_the_order_of_keys", |d| {
-        let (q, k, v) = (draw(33, &[7, 8], d), draw(34, &[9, 8], d), draw(35, &[9, 5], d));
-        let mask = draw(36, &[7, 9], d).try_gt(0.0).unwrap();
-        let order = Tensor::from_vec([4i32, 8, 0, 2, 7, 1, 3, 6, 5], [9], d).unwrap();
-        let masked = |k: &Tensor, v: &Tensor, mask: &Tensor| {
-            let options = AttentionOptions { mask: Some(mask), ..AttentionOptions::default() };
-            q.attention(k, v, options).unwrap()
-        };
-        // Truth values have no gather: through numbers and back.
-        let number = mask.cast(DType::F32).unwrap().t().unwrap();
-        let turned = number.gather(&order).unwrap().t().unwrap().try_gt(0.5).unwrap();
-        let other = masked(&k.gather(&order).unwrap(), &v.gather(&order).unwrap(), &turned);
-        near("attention", 9, &other, &masked(&k, &v, &mask));
-    }),
-    ("causal_is_a_mask", |d| {
-        let x = draw(37, &[3, 33, 40], d).try_mul(4.0).unwrap();
-        let place = |end: f64| Tensor::arange(0.0, end, 1.0, DType::I32, d).unwrap();
-        let reach = place(33.0).try_add(7).unwrap().reshape([33, 1]).unwrap();
-        let mask = place(40.0).try_le(&reach).unwrap();
-        let causal = x.masked_softmax(None, true, 0.5).unwrap();
-        same(&x.masked_softmax(Some(&mask), false, 0.5).unwrap(), &causal);
-        near("masked_softmax", 40, &causal.sum([-1]).unwrap(), &Tensor::ones([3, 33], d).unwrap());
-        let plain = x.try_mul(0.5).unwrap().softmax(-1).unwrap();
-        near("masked_softmax", 40, &x.masked_softmax(None, false, 0.5).unwrap(), &plain);
-    }),
-    ("random_numbers_are_those_of_the_cpu", |d| {
-        // The CPU device and its stream are the whole process's.
-        static STREAM: Mutex<()> = Mutex::new(());
-        let _alone = STREAM.lock().unwrap_or_else(PoisonError::into_inner);
-        let cpu = Device::cpu();
-        for seed in [0, 7, u64::MAX] {
-            let [here, there] = [d, &cpu].map(|device| {
-                device.seed(seed).unwrap();
-                read(&Tensor::uniform([1001], 0.0, 1.0, device).unwrap()).unwrap()
-            });
-            bits("uniform", &[1001], &here, &there).unwrap();
-        }
-    }),
 ];
-
-/// Numbers from [-1, 1).
-fn draw(seed: u64, shape: &[usize], d: &Device) -> Tensor {
-    let input = floats(shape, -1.0, 1.0);
-    input.tensor(&input.values(seed, false), DType::F32, d).unwrap()
-}
-
-#[track_caller]
-fn same(got: &Tensor, want: &Tensor) {
-    assert_eq!(got.shape(), want.shape());
-    bits("same", want.shape(), &read(got).unwrap(), &read(want).unwrap()).unwrap();
-}
-
-/// Equal within what twice the operation may err by: both sides are computed.
-#[track_caller]
-fn near(op: &str, terms: usize, got: &Tensor, want: &Tensor) {
-    assert_eq!(got.shape(), want.shape());
-    let wanted = read(want).unwrap();
-    let context = Context { scale: terms as f64, terms, half: false, coarse: false };
-    let bound = |i: usize| 2.0 * tolerance::of(op).bound(wanted[i], &context);
-    close(op, want.shape(), &read(got).unwrap(), &wanted, bound).unwrap();
-}
-
-/// The same for products of numbers below 1 over k.
-#[track_caller]
-fn near_product(k: usize, got: &Tensor, want: &Tensor) {
-    near("matmul", k, got, want);
-}
-
-fn main() -> ExitCode {
-    runner::main(|suite| {
-        for (name, law) in LAWS {
-            suite.cpu(format!("{name}::cpu"), move || {
-                law(&Device::cpu());
-                Ok(())
-            });
-            for mode in [Mode::Software, Mode::Hardware] {
-                suite.gpu(format!("{name}::{mode}"), move || {
-                    let opened = devices::device(mode).map_err(|e| e.to_string())?;
-                    let _turn = opened.turn();
-                    law(&opened.device);
-                    Ok(())
-                });
-            }
-        }
-    })
-}
