@@ -207,8 +207,7 @@ impl<T: Float, const NR: usize> Task<'_, '_, T, NR> {
             for (first, panel) in self.rows.clone().step_by(MR).zip(block.chunks_exact_mut(depth)) {
                 pack(shared.left, first, self.rows.end, slice.clone(), panel);
             }
-            for turn in 0..count {
-                let j = self.panels.start + (self.begin + turn) % count;
+            for j in (0..count).map(|j| self.panels.start + (self.begin + j) % count) {
                 let group = &shared.groups[s * groups + j / GROUP];
                 let mut read = group.read().unwrap_or_else(PoisonError::into_inner);
                 if !read.packed {
@@ -228,31 +227,14 @@ impl<T: Float, const NR: usize> Task<'_, '_, T, NR> {
                     if i * MR >= self.rows.len() {
                         break;
                     }
-                    let place = [i * MR, corner];
-                    match self.rows.len() - i * MR {
-                        ..=4 if MR > 4 => self.tile::<4, MR, FUSED>(left, right, place, s > 0),
-                        ..=8 if MR > 8 => self.tile::<8, MR, FUSED>(left, right, place, s > 0),
-                        _ => self.tile::<MR, MR, FUSED>(left, right, place, s > 0),
+                    let tile = tile::multiply::<T, MR, NR, FUSED>(left, right);
+                    if shared.flipped {
+                        tile::store_flipped(&tile, &mut self.out, corner, i * MR, s > 0);
+                    } else {
+                        tile::store(&tile, &mut self.out, i * MR, corner, s > 0);
                     }
                 }
             }
-        }
-    }
-
-    /// The first `R` rows of a tile, put or added to the place of its corner.
-    #[inline(always)]
-    fn tile<const R: usize, const MR: usize, const FUSED: bool>(
-        &mut self,
-        left: &[[T; MR]],
-        right: &[[T; NR]],
-        [top, corner]: [usize; 2],
-        add: bool,
-    ) {
-        let tile = tile::multiply::<T, R, MR, NR, FUSED>(left, right);
-        if self.shared.flipped {
-            tile::store_flipped(&tile, &mut self.out, corner, top, add);
-        } else {
-            tile::store(&tile, &mut self.out, top, corner, add);
         }
     }
 }

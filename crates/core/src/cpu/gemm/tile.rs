@@ -11,19 +11,13 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// `Σ left[p] ⊗ right[p]` of the first `R` rows, each element summed in the order of p.
+/// `Σ left[p] ⊗ right[p]`, each element summed in the order of p.
 #[inline(always)]
-pub(super) fn multiply<
-    T: Float,
-    const R: usize,
-    const MR: usize,
-    const NR: usize,
-    const FUSED: bool,
->(
+pub(super) fn multiply<T: Float, const MR: usize, const NR: usize, const FUSED: bool>(
     left: &[[T; MR]],
     right: &[[T; NR]],
-) -> [[T; NR]; R] {
-    let mut sums = [[T::ZERO; NR]; R];
+) -> [[T; NR]; MR] {
+    let mut sums = [[T::ZERO; NR]; MR];
     for (left, right) in left.iter().zip(right) {
         for (sums, &x) in sums.iter_mut().zip(left) {
             for (sum, &y) in sums.iter_mut().zip(right) {
