@@ -21,10 +21,15 @@ pub(super) fn forward(op: &Softmax, x: &In<'_>, y: &mut Out<'_>) -> Result<()> {
             vectorized(|| y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - max) - rest));
         } else {
             let inverse = T::from_f64(1.0 / sum);
-            vectorized(|| y.iter_mut().for_each(|y| *y = *y * inverse));
+            vectorized(|| scale(y, inverse));
         }
     }));
     Ok(())
+}
+
+#[inline(always)]
+fn scale<T: Float>(y: &mut [T], factor: T) {
+    y.iter_mut().for_each(|y| *y = *y * factor);
 }
 
 for_levels! {
