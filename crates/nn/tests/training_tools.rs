@@ -5,7 +5,7 @@
 mod tolerance;
 
 use wgrad_core::{
-    Device, Error, ErrorKind, FlatParameters, Gradients, Result, Step, Tensor,
+    DType, Device, Error, ErrorKind, FlatParameters, Gradients, Result, Step, Tensor,
     cpu::Cpu,
     ops::optimizer::{Rule, range},
 };
@@ -397,6 +397,34 @@ fn unused_layers_need_no_gradient_to_be_accumulated() -> Result<()> {
     let sum = GradAccumulator::new(&two)?;
     sum.add(&two.used.weight.tensor()?.sum_all()?.backward()?)?;
     assert_eq!(sum.take()?.wrt(two.spare.weight.tensor()?)?.to_vec::<f32>()?, [0.0; 6]);
+    Ok(())
+}
+
+/// A replay would exchange the values and leave the average's word that they are where they were.
+#[test]
+fn an_average_is_applied_outside_of_recorded_steps() -> Result<()> {
+    let p = point()?;
+    let ema = Ema::new(&p, 0.75)?;
+    let x = Tensor::ones([1], &Device::cpu())?;
+    let step = |f: &dyn Fn() -> Result<()>| -> Result<()> {
+        let step = Step::new(&Device::cpu(), |x| {
+            f()?;
+            Ok(vec![x[0].try_mul(2.0)?])
+        });
+        (0..3).try_for_each(|_| step.run(&[&x]).map(drop))
+    };
+    assert_eq!(kind(step(&|| ema.apply())), Some(ErrorKind::Graph));
+    let before = ema.values()?.to_vec::<f32>()?;
+    p.at.tensor()?.assign(&Tensor::full([3], 9.0, DType::F32, &Device::cpu())?)?;
+    let own = p.at.tensor()?.to_vec::<f32>()?;
+    ema.apply()?;
+    assert_eq!(kind(step(&|| ema.restore())), Some(ErrorKind::Graph));
+    ema.restore()?;
+    let seen = Tensor::zeros([3], &Device::cpu())?;
+    step(&|| ema.averaged(|| seen.assign(p.at.tensor()?)))?;
+    assert_eq!(seen.to_vec::<f32>()?, before[..3]);
+    assert_eq!(p.at.tensor()?.to_vec::<f32>()?, own);
+    assert_eq!(ema.values()?.to_vec::<f32>()?, before);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use super::number;
 use crate::{Count, Module, State, StateVisitor};
-use wgrad_core::{Error, FlatParameters, Result, Tensor, no_grad};
+use wgrad_core::{Error, FlatParameters, Result, Tensor, no_grad, recording};
 
 /// An exponential moving average of all parameters: `a ← decay·a + (1 − decay)·p` at each update, from the parameters
 /// as they are at first. It takes as much memory as they do. Buffers, such as running statistics, are not averaged.
@@ -30,6 +30,19 @@ pub struct Ema {
 const APPLIED: &str =
     "the model has the averaged parameters of its Ema at present; call restore() first";
 
+#[track_caller]
+fn not_recording(call: &str) -> Result<()> {
+    if !recording() {
+        return Ok(());
+    }
+    Err(Error::graph(
+        "ema",
+        format!(
+            "{call} within a recorded step, whose replays do not come by it; use averaged(), or call it outside"
+        ),
+    ))
+}
+
 impl Ema {
     /// An average of the parameters of `model`; `decay` in [0, 1).
     #[track_caller]
@@ -51,25 +64,32 @@ impl Ema {
         self.average.mix(self.flat.values(), self.decay, 1.0 - self.decay)
     }
 
-    /// Gives the model the averaged parameters, until [`restore`](Self::restore).
+    /// Gives the model the averaged parameters, until [`restore`](Self::restore). Not within a recorded step, which would
+    /// apply them again at each replay and say nothing of it; [`averaged`](Self::averaged) works there.
     #[track_caller]
     pub fn apply(&self) -> Result<()> {
-        self.must_be(false)?;
-        self.swap()?;
-        self.applied.set(1);
-        Ok(())
+        not_recording("apply()")?;
+        self.exchange(true)
     }
 
-    /// Gives the model its own parameters back.
+    /// Gives the model its own parameters back. Not within a recorded step, as [`apply`](Self::apply).
     #[track_caller]
     pub fn restore(&self) -> Result<()> {
-        self.must_be(true)?;
+        not_recording("restore()")?;
+        self.exchange(false)
+    }
+
+    /// Applies the average, or takes it back.
+    #[track_caller]
+    fn exchange(&self, apply: bool) -> Result<()> {
+        self.must_be(!apply)?;
         self.swap()?;
-        self.applied.set(0);
+        self.applied.set(u64::from(apply));
         Ok(())
     }
 
-    /// Runs `f` with the averaged parameters in the model, and gives it its own back whatever `f` returns.
+    /// Runs `f` with the averaged parameters in the model, and gives it its own back whatever `f` returns. Works in a
+    /// recorded step.
     #[track_caller]
     pub fn averaged<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<T> {
         struct Restore<'a>(&'a Ema);
@@ -77,14 +97,14 @@ impl Ema {
             /// Only if `f` panicked is it not restored yet.
             fn drop(&mut self) {
                 if self.0.applied.get() == 1 {
-                    let _ = self.0.restore();
+                    let _ = self.0.exchange(false);
                 }
             }
         }
-        self.apply()?;
+        self.exchange(true)?;
         let guard = Restore(self);
         let result = f();
-        self.restore()?;
+        self.exchange(false)?;
         drop(guard);
         result
     }
