@@ -56,6 +56,18 @@ fn layer_norm_as_published() {
     }
 }
 
+/// Squares that f32 cannot hold are summed in f64; distances are not, and their own sum may overflow.
+#[test]
+fn norms_of_huge_elements() {
+    let row = |x: [f32; 4]| Tensor::from_vec(x, [1, 4], &cpu()).unwrap();
+    let layer = |x| values(&row(x).layer_norm(None, None, 1e-5).unwrap());
+    let signs = [1.0, -1.0, 1.0, -1.0];
+    assert_close(&layer([1e37, -1e37, 1e37, -1e37]), &signs, NORM);
+    assert!(layer([3e38, -3e38, 3e38, -3e38]).iter().all(|y| y.is_nan()));
+    let rms = row([3e38, -3e38, 3e38, -3e38]).rms_norm(None, 1e-5).unwrap();
+    assert_close(&values(&rms), &signs, NORM);
+}
+
 /// torch.nn.functional.rms_norm and its gradients, in f64.
 #[test]
 fn rms_norm_as_published() {

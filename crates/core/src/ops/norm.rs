@@ -184,7 +184,8 @@ impl Tensor {
     /// alike and have the sizes of those axes; over the last one if both are left out.
     ///
     /// Variance is the mean of squared distances, in f32 also for f16. A row of equal elements gives beta.
-    /// Distances from the mean beyond 1e19 have squares that overflow: such rows give beta too.
+    /// So does a row on a GPU whose squared distances sum to more than 3.4e38: four of 1e19, or a thousand of 6e17.
+    /// The CPU has room for these. Where the distances from the first element themselves sum to more, f32 gives NaN.
     ///
     /// ```
     /// # use wgrad_core::{Device, Tensor};
@@ -207,7 +208,8 @@ impl Tensor {
     }
 
     /// RMS norm: `x / √(mean of x² + eps) · gamma` (Zhang and Sennrich 2019), over as many of the last axes as
-    /// gamma has, or over the last one. Elements beyond 1e19 have squares that overflow: such rows give 0.
+    /// gamma has, or over the last one. A row on a GPU whose squares sum to more than 3.4e38 gives 0; the CPU has room
+    /// for them.
     ///
     /// ```
     /// # use wgrad_core::{Device, Tensor};
