@@ -192,6 +192,7 @@ impl Gradients {
     /// Shortens all gradients by one factor if their common Euclidean length passes `max`, a finite number from 1e-27 on. The
     /// length is computed and used on the device; nothing waits for it. It is right for gradients of any size whose
     /// length is finite in f32, also where their squares would overflow or the factor underflow. A NaN or an infinity shows in `norm` and is not spread to the other gradients.
+    /// All this happens in f32: gradients of f64 leaves are rounded to it, also where nothing is shortened.
     ///
     /// ```
     /// use wgrad_core::{Device, Tensor};
