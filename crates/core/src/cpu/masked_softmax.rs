@@ -1,16 +1,17 @@
 //! Softmax over what a row sees, and its gradient.
 
 use super::{
+    lanes::{largest, total},
     number::{Float, Number, for_float},
     operand::{Dst, In, Out, Src, each, select_axes},
     parallel,
-    simd::vectorized,
-    softmax::{largest, total},
+    simd::for_levels,
 };
 use crate::{
     Layout, Result,
     ops::masked_softmax::{MaskedSoftmax, MaskedSoftmaxBackward},
 };
+use std::borrow::Cow;
 
 pub(super) fn forward(
     op: &MaskedSoftmax,
@@ -28,39 +29,58 @@ pub(super) fn forward(
         let starts = starts([x.layout, mask.map_or(x.layout, |mask| mask.layout)]);
         rows(y.of(), |row, y| {
             let [at, mask_at] = starts[row];
-            let reach = op.reach(row % queries, queries, keys);
-            let seen = |j: usize| {
-                let step = |mask: Src<'_, u32>| mask.data[mask_at + j * mask.layout.strides[last]];
-                j < reach && mask.is_none_or(|mask| step(mask) != 0)
-            };
-            let step = x.layout.strides[last];
-            match (mask, step) {
-                (None, 1) => {
-                    let (near, far) = y.split_at_mut(reach);
-                    let x = &x.data[at..at + reach];
-                    vectorized(|| near.iter_mut().zip(x).for_each(|(y, &x)| *y = x * scale));
-                    far.fill(T::LOWEST);
-                }
-                _ => for (j, y) in y.iter_mut().enumerate() {
-                    *y = if seen(j) { x.data[at + j * step] * scale } else { T::LOWEST };
-                }
+            let (near, far) = y.split_at_mut(op.reach(row % queries, queries, keys));
+            far.fill(0.0);
+            let reach = near.len();
+            let mask = mask.map(|mask| along(mask, mask_at, reach));
+            let x = along(x, at, reach);
+            match &mask {
+                None => take_all(&x, scale, near),
+                Some(mask) => take_seen(&x, mask, scale, near),
             }
-            let top = vectorized(|| largest(y));
-            if top == T::LOWEST {
-                return y.fill(T::ZERO);
-            }
-            vectorized(|| {
-                y.iter_mut().for_each(|y| *y = (*y - top).exp());
-                let sum = T::from_f64(total(y));
-                y.iter_mut().for_each(|y| *y /= sum);
-            });
-            if !top.to_f64().is_finite() {
+            let top = share(near);
+            if !top.is_finite() {
                 // NaN only where the row sees something.
-                y.iter_mut().enumerate().filter(|(j, _)| !seen(*j)).for_each(|(_, y)| *y = T::ZERO);
+                for (j, y) in near.iter_mut().enumerate() {
+                    if mask.as_ref().is_some_and(|mask| mask[j] == 0) {
+                        *y = 0.0;
+                    }
+                }
             }
         });
     });
     Ok(())
+}
+
+for_levels! {
+    fn take_all<T: Float>(x: &[T], scale: T, y: &mut [T]) {
+        y.iter_mut().zip(x).for_each(|(y, &x)| *y = x * scale);
+    }
+}
+
+for_levels! {
+    /// `x · scale` where the mask is not 0, and −∞ elsewhere.
+    fn take_seen<T: Float>(x: &[T], mask: &[u32], scale: T, y: &mut [T]) {
+        for (y, (&x, &seen)) in y.iter_mut().zip(x.iter().zip(mask)) {
+            let scaled = x * scale;
+            *y = if seen == 0 { T::LOWEST } else { scaled };
+        }
+    }
+}
+
+for_levels! {
+    /// The softmax of a row in place, and what was its largest element; of only −∞ it is 0 everywhere.
+    fn share<T: Float>(y: &mut [T]) -> T {
+        let top = largest(y);
+        if top == T::LOWEST {
+            y.fill(T::ZERO);
+            return top;
+        }
+        y.iter_mut().for_each(|y| *y = (*y - top).exp());
+        let inverse = T::from_f64(1.0 / total(y, y, |&y, _| y));
+        y.iter_mut().for_each(|y| *y = *y * inverse);
+        top
+    }
 }
 
 pub(super) fn backward(
@@ -72,21 +92,36 @@ pub(super) fn backward(
     for_float!(y.dtype, "masked_softmax", T => {
         let (y, dy) = (y.of::<T>(), dy.of::<T>());
         let starts = starts([y.layout, dy.layout]);
-        let last = y.layout.shape.rank() - 1;
-        let steps = [y, dy].map(|x| x.layout.strides[last]);
+        let scale = T::from_f64(op.scale);
         rows(dx.of(), |row, dx| {
             let [y_at, dy_at] = starts[row];
-            let pair = |j: usize| {
-                let y = y.data[y_at + j * steps[0]];
-                (y != T::ZERO).then(|| (y.to_f64(), dy.data[dy_at + j * steps[1]].to_f64()))
-            };
-            let sum: f64 = (0..dx.len()).filter_map(pair).map(|(y, dy)| y * dy).sum();
-            for (j, dx) in dx.iter_mut().enumerate() {
-                *dx = pair(j).map_or(T::ZERO, |(y, dy)| T::from_f64(op.scale * y * (dy - sum)));
-            }
+            let (y, dy) = (along(y, y_at, dx.len()), along(dy, dy_at, dx.len()));
+            backward_row(scale, &y, &dy, dx);
         });
     });
     Ok(())
+}
+
+for_levels! {
+    /// What has no weight is left out rather than multiplied: `dy` may be NaN there.
+    fn backward_row<T: Float>(scale: T, y: &[T], dy: &[T], dx: &mut [T]) {
+        let unless_masked = |y: T, x: T| if y == T::ZERO { T::ZERO } else { x };
+        let sum = T::from_f64(total(y, dy, |&y, &dy| unless_masked(y, y * dy)));
+        for (dx, (&y, &dy)) in dx.iter_mut().zip(y.iter().zip(dy)) {
+            *dx = unless_masked(y, scale * y * (dy - sum));
+        }
+    }
+}
+
+/// Elements along the last axis from place `at` on; copied only where they do not lie side by side.
+fn along<T: Copy>(x: Src<'_, T>, at: usize, count: usize) -> Cow<'_, [T]> {
+    match x.layout.strides.last() {
+        Some(1) => Cow::Borrowed(&x.data[at..at + count]),
+        step => {
+            let step = step.copied().unwrap_or(0);
+            Cow::Owned((0..count).map(|j| x.data[at + j * step]).collect())
+        }
+    }
 }
 
 /// Where the rows of views of equal shape begin, in row-major order.

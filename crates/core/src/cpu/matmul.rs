@@ -67,6 +67,9 @@ fn matrix<T>(x: Src<'_, T>, start: usize) -> Matrix<'_, T> {
     }
 }
 
+/// Products for each thread, from which on a thread does whole ones.
+const SHARE: usize = 4;
+
 fn product<T: Tiled>(
     memory: &Arc<Memory>,
     op: &'static str,
@@ -83,10 +86,12 @@ fn product<T: Tiled>(
     let mut starts = Vec::new();
     let batches = [a.layout, b.layout].map(|x| select_axes(&x, |axis| axis < batch));
     each(batches, |[a, b]| starts.push((a, b)));
-    // Large products are shared out within themselves, many small ones as wholes.
+    // Many products are shared out as wholes, few large ones within themselves.
     let work = m.saturating_mul(n).saturating_mul(k);
+    let whole = gemm::threads(work.saturating_mul(starts.len()));
     let within = gemm::threads(work);
-    let whole = if within > 1 { 1 } else { gemm::threads(work.saturating_mul(starts.len())) };
+    let (whole, within) =
+        if within == 1 || starts.len() >= SHARE * whole { (whole, 1) } else { (1, within) };
     let tasks = starts.into_iter().zip(y.elements_mut().chunks_exact_mut((m * n).max(1))).collect();
     let (level, failed) = (simd::level(), Mutex::new(None));
     parallel::run(whole, tasks, |((ia, ib), c)| {

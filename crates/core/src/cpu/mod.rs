@@ -10,6 +10,7 @@ mod dropout;
 mod exp;
 mod gather;
 mod gemm;
+mod lanes;
 mod masked_softmax;
 mod matmul;
 mod memory;

@@ -1,42 +1,54 @@
-//! Layer norm and RMS norm along the last axis, their gradients; everything in f64, rounded once.
+//! Layer norm and RMS norm along the last axis, their gradients. Elements are computed with in their own type,
+//! beside the row's first one, so that a common offset costs no digits; squares and long sums in f64.
 
 use super::{
+    lanes::total,
     number::{Float, Number, for_float},
-    operand::{In, Out},
+    operand::{In, Out, Src},
     parallel,
-    simd::vectorized,
+    simd::for_levels,
 };
 use crate::{
     Result,
     ops::norm::{Norm, NormBackward, NormSums},
 };
+use std::borrow::Cow;
 
-/// Running sums side by side, so that none waits for the one before.
-const LANES: usize = 16;
+/// Elements that a thread takes at once, roughly.
+const PIECE: usize = 1 << 14;
 
-/// Σ f(a, b) over two rows of equal length.
-#[inline(always)]
-fn total<T: Float>(a: &[T], b: &[T], f: impl Fn(f64, f64) -> f64) -> f64 {
-    let of = |a: &T, b: &T| f(a.to_f64(), b.to_f64());
-    let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    let mut lanes = [0.0; LANES];
-    for (a, b) in a.iter().zip(b) {
-        for (sum, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
-            *sum += of(a, b);
-        }
+/// What normalises a row: `(x - pivot - shift) · scale`.
+#[derive(Clone, Copy)]
+struct Normal<T> {
+    /// The row's first element, or 0 if the mean is not taken off.
+    pivot: T,
+    shift: T,
+    scale: T,
+}
+
+impl<T: Float> Normal<T> {
+    /// As the statistics of a row say.
+    #[inline(always)]
+    fn of(x: &[T], statistics: &[T], centred: bool) -> Self {
+        let pivot = if centred { first(x) } else { T::ZERO };
+        let [shift, scale] = [0, 1].map(|i| statistics.get(i).copied().unwrap_or(T::ZERO));
+        Self { pivot, shift, scale }
     }
-    let rest = rest_a.iter().zip(rest_b).map(|(a, b)| of(a, b));
-    lanes.iter().sum::<f64>() + rest.sum::<f64>()
+
+    #[inline(always)]
+    fn at(self, x: T) -> T {
+        (x - self.pivot - self.shift) * self.scale
+    }
 }
 
-/// What is taken off an element beside the distance of the mean: the row's first element, if centred.
-fn pivot<T: Float>(x: &[T], centred: bool) -> f64 {
-    if centred { x.first().map_or(0.0, |x| x.to_f64()) } else { 0.0 }
+#[inline(always)]
+fn first<T: Float>(x: &[T]) -> T {
+    x.first().copied().unwrap_or(T::ZERO)
 }
 
-/// Element `i` of a vector, or `other` if there is none.
-fn at<T: Float>(v: Option<&[T]>, i: usize, other: f64) -> f64 {
-    v.and_then(|v| v.get(i)).map_or(other, |v| v.to_f64())
+/// A vector beside the columns; one of `other` if there is none.
+fn vector<'a, T: Float>(v: Option<Src<'a, T>>, cols: usize, other: T) -> Cow<'a, [T]> {
+    v.map_or_else(|| Cow::Owned(vec![other; cols]), |v| v.elements())
 }
 
 pub(super) fn forward(
@@ -49,34 +61,51 @@ pub(super) fn forward(
     let cols = x.layout.shape.last().copied().unwrap_or(1).max(1);
     for_float!(x.dtype, "norm", T => {
         let x = x.of::<T>().elements();
-        let mut vectors = vectors.iter().map(|v| v.of::<T>().elements());
-        let gamma = if op.scaled { vectors.next() } else { None };
-        let beta = if op.shifted { vectors.next() } else { None };
-        let (gamma, beta) = (gamma.as_deref(), beta.as_deref());
+        let mut vectors = vectors.iter().map(In::of::<T>);
+        let gamma = vector(if op.scaled { vectors.next() } else { None }, cols, 1.0);
+        let beta = vector(if op.shifted { vectors.next() } else { None }, cols, 0.0);
         let (mut y, mut statistics) = (y.of::<T>(), statistics.of::<T>());
-        let rows = y.elements_mut().chunks_mut(cols).zip(statistics.elements_mut().chunks_mut(2));
-        let tasks: Vec<_> = x.chunks(cols).zip(rows).collect();
+        let height = (PIECE / cols).max(1);
+        let out = y.elements_mut().chunks_mut(cols * height);
+        let out = out.zip(statistics.elements_mut().chunks_mut(2 * height));
+        let tasks: Vec<_> = x.chunks(cols * height).zip(out).collect();
         parallel::run(parallel::threads(x.len()), tasks, |(x, (y, statistics))| {
-            vectorized(|| {
-                let base = pivot(x, op.centred);
-                let count = cols as f64;
-                // Rounded before they are used, so that backward sees the same.
-                let shift = match op.centred {
-                    true => T::from_f64(total(x, x, |x, _| x - base) / count).to_f64(),
-                    false => 0.0,
-                };
-                let square = |x: f64, _| ((x - base) - shift) * ((x - base) - shift);
-                let variance = total(x, x, square) / count;
-                let scale = T::from_f64(1.0 / (variance + op.eps).sqrt());
-                for (j, (y, x)) in y.iter_mut().zip(x).enumerate() {
-                    let normal = (x.to_f64() - base - shift) * scale.to_f64();
-                    *y = T::from_f64(normal * at(gamma, j, 1.0) + at(beta, j, 0.0));
-                }
-                statistics.iter_mut().zip([T::from_f64(shift), scale]).for_each(|(s, x)| *s = x);
-            });
+            let out = y.chunks_mut(cols).zip(statistics.chunks_mut(2));
+            for (x, (y, statistics)) in x.chunks(cols).zip(out) {
+                forward_row(op, x, [&gamma, &beta], y, statistics);
+            }
         });
     });
     Ok(())
+}
+
+for_levels! {
+    fn forward_row<T: Float>(
+        op: &Norm,
+        x: &[T],
+        vectors: [&[T]; 2],
+        y: &mut [T],
+        statistics: &mut [T],
+    ) {
+        let ([gamma, beta], count) = (vectors, x.len() as f64);
+        let mut normal = Normal::of(x, &[], op.centred);
+        let pivot = normal.pivot;
+        if op.centred {
+            // Rounded before it is used, so that backward sees the same.
+            normal.shift = T::from_f64(total(x, x, |&x, _| x - pivot) / count);
+        }
+        let shift = normal.shift;
+        let square = |&x: &T, _: &T| {
+            let away = (x - pivot - shift).to_f64();
+            away * away
+        };
+        let variance = total(x, x, square) / count;
+        normal.scale = T::from_f64(1.0 / (variance + op.eps).sqrt());
+        for ((y, &x), (&gamma, &beta)) in y.iter_mut().zip(x).zip(gamma.iter().zip(beta)) {
+            *y = normal.at(x) * gamma + beta;
+        }
+        statistics.iter_mut().zip([normal.shift, normal.scale]).for_each(|(to, x)| *to = x);
+    }
 }
 
 pub(super) fn backward(
@@ -89,34 +118,47 @@ pub(super) fn backward(
     for_float!(x.dtype, "norm", T => {
         let (dy, x) = (dy.of::<T>().elements(), x.of::<T>().elements());
         let statistics = statistics.of::<T>().elements();
-        let gamma = gamma.map(|v| v.of::<T>().elements());
-        let gamma = gamma.as_deref();
+        let gamma = vector(gamma.map(In::of::<T>), cols, 1.0);
         let mut dx = dx.of::<T>();
-        let rows = x.chunks(cols).zip(dy.chunks(cols)).zip(statistics.chunks(2));
-        let tasks: Vec<_> = rows.zip(dx.elements_mut().chunks_mut(cols)).collect();
+        let height = (PIECE / cols).max(1);
+        let many = cols * height;
+        let ins = x.chunks(many).zip(dy.chunks(many)).zip(statistics.chunks(2 * height));
+        let tasks: Vec<_> = ins.zip(dx.elements_mut().chunks_mut(many)).collect();
         parallel::run(parallel::threads(x.len()), tasks, |(((x, dy), statistics), dx)| {
-            let base = pivot(x, op.centred);
-            let (shift, scale) = (at(Some(statistics), 0, 0.0), at(Some(statistics), 1, 0.0));
-            let normal = |x: f64| (x - base - shift) * scale;
-            let (mut mean, mut along) = (0.0, 0.0);
-            for (j, (x, dy)) in x.iter().zip(dy).enumerate() {
-                let g = dy.to_f64() * at(gamma, j, 1.0);
-                mean += g;
-                along += g * normal(x.to_f64());
-            }
-            let count = cols as f64;
-            let (mean, along) = (if op.centred { mean / count } else { 0.0 }, along / count);
-            for (j, (dx, (x, dy))) in dx.iter_mut().zip(x.iter().zip(dy)).enumerate() {
-                let g = dy.to_f64() * at(gamma, j, 1.0);
-                *dx = T::from_f64(scale * (g - mean - normal(x.to_f64()) * along));
+            let rows = x.chunks(cols).zip(dy.chunks(cols)).zip(statistics.chunks(2));
+            for (((x, dy), statistics), dx) in rows.zip(dx.chunks_mut(cols)) {
+                let normal = Normal::of(x, statistics, op.centred);
+                backward_row(normal, op.centred, [x, dy, &gamma], dx);
             }
         });
     });
     Ok(())
 }
 
+for_levels! {
+    fn backward_row<T: Float>(
+        normal: Normal<T>,
+        centred: bool,
+        ins: [&[T]; 3],
+        dx: &mut [T],
+    ) {
+        let [x, dy, gamma] = ins;
+        let count = x.len() as f64;
+        // dx holds dy · gamma for now.
+        dx.iter_mut().zip(dy.iter().zip(gamma)).for_each(|(g, (&dy, &gamma))| *g = dy * gamma);
+        let mean = if centred { total(dx, dx, |&g, _| g) / count } else { 0.0 };
+        let along = total(dx, x, |&g, &x| g * normal.at(x)) / count;
+        let (mean, along) = (T::from_f64(mean), T::from_f64(along));
+        for (dx, &x) in dx.iter_mut().zip(x) {
+            *dx = normal.scale * (*dx - mean - normal.at(x) * along);
+        }
+    }
+}
+
 /// Columns that a thread sums at once.
-const STRIP: usize = 64;
+const STRIP: usize = 128;
+/// Rows after which sums go on in f64.
+const DEPTH: usize = 32;
 
 pub(super) fn sums(
     op: &NormSums,
@@ -132,17 +174,19 @@ pub(super) fn sums(
         let strips = gamma.chunks_mut(STRIP).zip(beta.chunks_mut(STRIP));
         let tasks: Vec<_> = (0..cols).step_by(STRIP).zip(strips).collect();
         parallel::run(parallel::threads(x.len()), tasks, |(first, (gamma, beta))| {
+            let strip = first..cols.min(first + STRIP);
             let mut sums = [[0.0; STRIP]; 2];
-            let rows = x.chunks(cols).zip(dy.chunks(cols)).zip(statistics.chunks(2));
-            for ((x, dy), statistics) in rows {
-                let base = pivot(x, op.centred);
-                let (shift, scale) = (at(Some(statistics), 0, 0.0), at(Some(statistics), 1, 0.0));
-                let strip = first..cols.min(first + STRIP);
-                let (x, dy) = (&x[strip.clone()], &dy[strip]);
-                let [along, plain] = &mut sums;
-                for ((along, plain), (x, dy)) in along.iter_mut().zip(plain).zip(x.iter().zip(dy)) {
-                    *along += dy.to_f64() * (x.to_f64() - base - shift) * scale;
-                    *plain += dy.to_f64();
+            let blocks = x.chunks(cols * DEPTH).zip(dy.chunks(cols * DEPTH));
+            for ((x, dy), statistics) in blocks.zip(statistics.chunks(2 * DEPTH)) {
+                let mut part = [[T::ZERO; STRIP]; 2];
+                let rows = x.chunks(cols).zip(dy.chunks(cols)).zip(statistics.chunks(2));
+                for ((x, dy), statistics) in rows {
+                    let normal = Normal::of(x, statistics, op.centred);
+                    let (x, dy) = (&x[strip.clone()], &dy[strip.clone()]);
+                    add_row(normal, x, dy, &mut part);
+                }
+                for (sum, part) in sums.as_flattened_mut().iter_mut().zip(part.as_flattened()) {
+                    *sum += Number::to_f64(*part);
                 }
             }
             let [along, plain] = sums;
@@ -151,4 +195,20 @@ pub(super) fn sums(
         });
     });
     Ok(())
+}
+
+for_levels! {
+    /// Adds a row's `dy · normal` and `dy` to the sums of their columns.
+    fn add_row<T: Float>(
+        normal: Normal<T>,
+        x: &[T],
+        dy: &[T],
+        sums: &mut [[T; STRIP]; 2],
+    ) {
+        let [along, plain] = sums;
+        for ((along, plain), (&x, &dy)) in along.iter_mut().zip(plain).zip(x.iter().zip(dy)) {
+            *along = *along + dy * normal.at(x);
+            *plain = *plain + dy;
+        }
+    }
 }

@@ -44,3 +44,40 @@ pub(super) fn vectorized<R>(f: impl FnOnce() -> R) -> R {
 fn avx2<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
+
+/// Compiles a function for each set of instructions and calls the widest that this machine has. Bits do not
+/// change, as above. For whole rows of work: a closure as large as that would not be inlined, and so be
+/// compiled without the instructions.
+macro_rules! for_levels {
+    ($(
+        $(#[$about:meta])*
+        $see:vis fn $name:ident<$t:ident: $bound:ident>($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? $body:block
+    )*) => {$(
+        $(#[$about])*
+        $see fn $name<$t: $bound>($($arg: $type),*) $(-> $out)? {
+            #[inline(always)]
+            fn plain<$t: $bound>($($arg: $type),*) $(-> $out)? $body
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f")]
+            fn avx512<$t: $bound>($($arg: $type),*) $(-> $out)? {
+                plain($($arg),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2<$t: $bound>($($arg: $type),*) $(-> $out)? {
+                plain($($arg),*)
+            }
+            match $crate::cpu::simd::level() {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: the level says that this machine has the instructions.
+                $crate::cpu::simd::Level::Avx512 => unsafe { avx512($($arg),*) },
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: the level says that this machine has the instructions.
+                $crate::cpu::simd::Level::Avx2 => unsafe { avx2($($arg),*) },
+                $crate::cpu::simd::Level::Base => plain($($arg),*),
+            }
+        }
+    )*};
+}
+
+pub(super) use for_levels;

@@ -1,10 +1,11 @@
 //! Softmax and its logarithm along one axis.
 
 use super::{
+    lanes::{largest, total},
     number::{Float, Number, for_float},
     operand::{Dst, In, Out, Src, each, select_axes},
     parallel,
-    simd::vectorized,
+    simd::{for_levels, vectorized},
 };
 use crate::{
     Layout, Result,
@@ -19,44 +20,26 @@ pub(super) fn forward(op: &Softmax, x: &In<'_>, y: &mut Out<'_>) -> Result<()> {
             let rest = T::from_f64(sum.ln());
             vectorized(|| y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - max) - rest));
         } else {
-            let sum = T::from_f64(sum);
-            vectorized(|| y.iter_mut().for_each(|y| *y /= sum));
+            let inverse = T::from_f64(1.0 / sum);
+            vectorized(|| scale(y, inverse));
         }
     }));
     Ok(())
 }
 
-/// Running maxima and sums side by side, so that none waits for the one before.
-const LANES: usize = 16;
+#[inline(always)]
+fn scale<T: Float>(y: &mut [T], factor: T) {
+    y.iter_mut().for_each(|y| *y = *y * factor);
+}
 
-/// `y = exp(x - max x)`; returns the maximum and the sum. A row with NaN, with +∞ or of only −∞ has
-/// the sum NaN.
-pub(super) fn exp_row<T: Float>(x: &[T], y: &mut [T]) -> (T, f64) {
-    vectorized(|| {
+for_levels! {
+    /// `y = exp(x - max x)`; returns the maximum and the sum. A row with NaN, with +∞ or of only −∞ has
+    /// the sum NaN.
+    pub(super) fn exp_row<T: Float>(x: &[T], y: &mut [T]) -> (T, f64) {
         let max = largest(x);
         y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - max).exp());
-        (max, total(y))
-    })
-}
-
-#[inline(always)]
-pub(super) fn largest<T: Float>(x: &[T]) -> T {
-    let (chunks, rest) = x.as_chunks::<LANES>();
-    let mut lanes = [T::LOWEST; LANES];
-    for chunk in chunks {
-        lanes.iter_mut().zip(chunk).for_each(|(max, &x)| *max = max.larger(x));
+        (max, total(y, y, |&y, _| y))
     }
-    lanes.iter().chain(rest).fold(T::LOWEST, |max, &x| max.larger(x))
-}
-
-#[inline(always)]
-pub(super) fn total<T: Float>(x: &[T]) -> f64 {
-    let (chunks, rest) = x.as_chunks::<LANES>();
-    let mut lanes = [0.0; LANES];
-    for chunk in chunks {
-        lanes.iter_mut().zip(chunk).for_each(|(sum, x)| *sum += x.to_f64());
-    }
-    lanes.iter().sum::<f64>() + rest.iter().map(|x| x.to_f64()).sum::<f64>()
 }
 
 pub(super) fn backward(
@@ -67,21 +50,27 @@ pub(super) fn backward(
 ) -> Result<()> {
     for_float!(y.dtype, "softmax", T => {
         rows::<T, 2>(op.axis, [y.of(), dy.of()], dx.of(), |[y, dy], dx| {
-            let pairs = || y.iter().zip(dy).map(|(y, dy)| (y.to_f64(), dy.to_f64()));
-            if op.log {
-                let sum: f64 = dy.iter().map(|dy| dy.to_f64()).sum();
-                for (dx, (y, dy)) in dx.iter_mut().zip(pairs()) {
-                    *dx = T::from_f64(dy - y.exp() * sum);
-                }
-            } else {
-                let sum: f64 = pairs().map(|(y, dy)| y * dy).sum();
-                for (dx, (y, dy)) in dx.iter_mut().zip(pairs()) {
-                    *dx = T::from_f64(y * (dy - sum));
-                }
+            match op.log {
+                true => log_backward_row(y, dy, dx),
+                false => backward_row(y, dy, dx),
             }
         });
     });
     Ok(())
+}
+
+for_levels! {
+    fn backward_row<T: Float>(y: &[T], dy: &[T], dx: &mut [T]) {
+        let sum = T::from_f64(total(y, dy, |&y, &dy| y * dy));
+        dx.iter_mut().zip(y.iter().zip(dy)).for_each(|(dx, (&y, &dy))| *dx = y * (dy - sum));
+    }
+}
+
+for_levels! {
+    fn log_backward_row<T: Float>(y: &[T], dy: &[T], dx: &mut [T]) {
+        let sum = T::from_f64(total(dy, dy, |&dy, _| dy));
+        dx.iter_mut().zip(y.iter().zip(dy)).for_each(|(dx, (y, &dy))| *dx = dy - Float::exp(*y) * sum);
+    }
 }
 
 /// Calls `f` for each row along `axis`, on several threads where that pays.
