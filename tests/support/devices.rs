@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 use wgrad_core::{Device, Error, Result};
 use wgrad_gpu::{AdapterChoice, Caps, Edit, Gpu, MatMulVariant, Options, Square, Tile};
@@ -163,4 +163,11 @@ pub fn sabotaged(mode: Mode, kernel: &str, from: &str, to: &str) -> Result<Opene
     let edit = Edit { kernel: kernel.to_owned(), from: from.to_owned(), to: to.to_owned() };
     let options = Options { caps: Some(caps(mode)?), edit: Some(edit), ..Options::default() };
     Ok(Opened::new(open(&options)?))
+}
+
+/// Held while a row draws from a device's stream: the CPU device and its stream are the whole process's, and another
+/// row's draw in between would give other numbers than the seed.
+pub fn stream() -> MutexGuard<'static, ()> {
+    static STREAM: Mutex<()> = Mutex::new(());
+    STREAM.lock().unwrap_or_else(PoisonError::into_inner)
 }

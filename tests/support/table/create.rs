@@ -1,10 +1,10 @@
 //! Tensors from nothing. A row's one input only says on which device and in which type.
 
 use crate::support::{
+    devices,
     inputs::given,
     row::{Case, Row, row},
 };
-use std::sync::{Mutex, PoisonError};
 use wgrad_core::{DType, Device, Result, Tensor};
 
 fn anywhere() -> Case {
@@ -24,9 +24,7 @@ fn made(
 
 /// Two draws from one seed, so that the second shows whether the stream went on.
 fn draws(draw: impl Fn(&[usize]) -> Result<Tensor>, device: &Device) -> Result<Tensor> {
-    // The CPU device and its stream are the whole process's.
-    static STREAM: Mutex<()> = Mutex::new(());
-    let _alone = STREAM.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = devices::stream();
     device.seed(0xdead_beef_0042)?;
     let all = [draw(&[33])?, draw(&[4, 64])?.reshape([256])?, draw(&[1])?];
     Tensor::concat(&[&all[0], &all[1], &all[2]], 0)

@@ -2,17 +2,15 @@
 
 use super::in_every_lie;
 use crate::support::{
+    devices,
     inputs::{Input, Lie, away, floats},
     row::{Case, Row, row},
 };
-use std::sync::{Mutex, PoisonError};
 use wgrad_core::{Result, Step, Tensor};
 
 /// Dropped twice from one seed, so that the second shows whether the stream went on.
 fn twice(x: &Tensor, p: f32) -> Result<Tensor> {
-    // The CPU device and its stream are the whole process's.
-    static STREAM: Mutex<()> = Mutex::new(());
-    let _alone = STREAM.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = devices::stream();
     x.device().seed(0x5eed_0017)?;
     x.dropout(p)?.try_add(&x.dropout(p)?)
 }
@@ -59,6 +57,7 @@ fn recorded(x: &[Tensor]) -> Result<Tensor> {
         let slope = y.backward_with(&Tensor::full_like(&y, 1.0)?)?.wrt(&x)?.clone();
         Ok(vec![x.detach().try_mul(&slope)?.try_sub(&y.detach())?.square()?])
     });
+    let _alone = devices::stream();
     let first = step.run(&[&x[0]])?;
     let second = step.run(&[&x[0]])?;
     // 0 if forward and backward agree; tests/steps compares the masks of several runs.

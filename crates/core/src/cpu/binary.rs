@@ -1,7 +1,7 @@
 //! Element-wise operations on two tensors, or on a tensor and a number.
 
 use super::{
-    number::{Float, Number, for_float, for_number},
+    number::{Float, Number, for_float, for_number, wrapping},
     operand::{Dst, In, Out, Src, map1, map2},
 };
 use crate::{
@@ -14,7 +14,11 @@ pub(super) fn binary(op: Binary, a: &In<'_>, b: &In<'_>, y: &mut Out<'_>) -> Res
         for_float!(a.dtype, "pow", T => map2(a.of(), b.of(), y.of(), T::powf));
         return Ok(());
     }
-    for_number!(a.dtype, op.label(), T => both::<T>(op, a.of(), b.of(), y.of()));
+    let dtype = match op {
+        Binary::Add | Binary::Sub | Binary::Mul => wrapping(a.dtype),
+        _ => a.dtype,
+    };
+    for_number!(dtype, op.label(), T => both::<T>(op, a.of(), b.of(), y.of()));
     Ok(())
 }
 

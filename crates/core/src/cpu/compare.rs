@@ -1,7 +1,7 @@
 //! Comparisons, to bool.
 
 use super::{
-    number::{Number, for_number},
+    number::{Number, for_number, wrapping},
     operand::{Dst, In, Out, Src, map1, map2},
 };
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
 pub(super) fn compare(op: Compare, a: &In<'_>, b: &In<'_>, y: &mut Out<'_>) -> Result<()> {
     // A bool is stored as a u32 of 0 or 1.
     let dtype = if a.dtype == DType::Bool { DType::U32 } else { a.dtype };
+    let dtype = if matches!(op, Compare::Eq | Compare::Ne) { wrapping(dtype) } else { dtype };
     for_number!(dtype, op.label(), T => both::<T>(op, a.of(), b.of(), y.of()));
     Ok(())
 }
@@ -22,8 +23,8 @@ fn both<T: Number>(op: Compare, a: Src<'_, T>, b: Src<'_, T>, y: Dst<'_, u32>) {
         Compare::Ne => map2(a, b, y, |a, b| u32::from(a != b)),
         Compare::Lt => map2(a, b, y, |a, b| u32::from(a < b)),
         Compare::Le => map2(a, b, y, |a, b| u32::from(a <= b)),
-        Compare::Gt => map2(a, b, y, |a, b| u32::from(a > b)),
-        Compare::Ge => map2(a, b, y, |a, b| u32::from(a >= b)),
+        Compare::Gt => both(Compare::Lt, b, a, y),
+        Compare::Ge => both(Compare::Le, b, a, y),
     }
 }
 

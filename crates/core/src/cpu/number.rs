@@ -1,5 +1,6 @@
 //! Element types as the kernels see them: a number, or a float with its functions.
 
+use crate::DType;
 use bytemuck::Pod;
 use std::ops::{Add, Div, DivAssign, Mul, Neg, Sub};
 
@@ -167,6 +168,11 @@ macro_rules! integers {
 integers! {
     i32 i32::wrapping_abs;
     u32 std::convert::identity;
+}
+
+/// The type to compute in where u32 and i32 give the same bits: sums, differences, products, equality. Less is compiled.
+pub(super) fn wrapping(dtype: DType) -> DType {
+    if dtype == DType::U32 { DType::I32 } else { dtype }
 }
 
 /// Runs a body with `$t` as the float type of a tensor.

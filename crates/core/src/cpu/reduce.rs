@@ -4,7 +4,7 @@
 //! the order of a sum depends on shapes only, so a view gives the same bits as its copy.
 
 use super::{
-    number::{Number, for_float, for_number},
+    number::{Number, for_float, for_number, wrapping},
     operand::{Dst, In, Out, Src, runs, runs_of_collapsed, select_axes},
     simd::vectorized,
 };
@@ -20,13 +20,13 @@ use bytemuck::Pod;
 pub(super) fn reduce(op: &Reduce, x: &In<'_>, y: &mut Out<'_>) -> Result<()> {
     let name = "reduce";
     match op.op {
-        ReduceOp::Sum => for_number!(x.dtype, name, T => {
-            fold(op, x.of(), y.of(), T::NO_SUM, |s, x: T, _| T::sum(s, x), T::join, T::total);
+        ReduceOp::Sum => for_number!(wrapping(x.dtype), name, T => {
+            sum::<T>(op, x.of(), y.of(), &T::total);
         }),
         ReduceOp::Mean => for_float!(x.dtype, name, T => {
             let x = x.of::<T>();
             let count = reduced(op, &x.layout).numel() as f64;
-            fold(op, x, y.of(), 0.0, |s, x, _| T::sum(s, x), T::join, |sum| T::total(sum / count));
+            sum::<T>(op, x, y.of(), &|sum| T::total(sum / count));
         }),
         ReduceOp::Max => for_number!(x.dtype, name, T => {
             fold(op, x.of(), y.of(), T::LOWEST, |m, x: T, _| m.larger(x), T::larger, |m| m);
@@ -36,6 +36,11 @@ pub(super) fn reduce(op: &Reduce, x: &In<'_>, y: &mut Out<'_>) -> Result<()> {
         }),
     }
     Ok(())
+}
+
+/// A sum and what it is for: compiled once for both.
+fn sum<T: Number>(op: &Reduce, x: Src<'_, T>, y: Dst<'_, T>, finish: &dyn Fn(T::Sum) -> T) {
+    fold(op, x, y, T::NO_SUM, |s, x: T, _| T::sum(s, x), T::join, finish);
 }
 
 pub(super) fn arg_reduce(op: &ArgReduce, x: &In<'_>, y: &mut Out<'_>) -> Result<()> {

@@ -1,14 +1,15 @@
 //! Element-wise operations on one tensor, and their derivatives.
 
 use super::{
-    number::{Float, Number, for_float, for_number},
+    number::{Float, Number, for_float, for_number, wrapping},
     operand::{In, Out, map1, map2},
 };
 use crate::{Result, ops::unary::Unary};
 
 pub(super) fn forward(op: Unary, x: &In<'_>, y: &mut Out<'_>) -> Result<()> {
     if let Unary::Neg | Unary::Abs | Unary::Square = op {
-        for_number!(x.dtype, op.label(), T => match op {
+        let dtype = if op == Unary::Abs { x.dtype } else { wrapping(x.dtype) };
+        for_number!(dtype, op.label(), T => match op {
             Unary::Neg => map1(x.of(), y.of(), T::negated),
             Unary::Abs => map1(x.of(), y.of(), T::magnitude),
             _ => map1(x.of(), y.of(), |x: T| x.times(x)),
@@ -22,12 +23,10 @@ pub(super) fn forward(op: Unary, x: &In<'_>, y: &mut Out<'_>) -> Result<()> {
 fn floats<T: Float>(op: Unary, x: &In<'_>, y: &mut Out<'_>) {
     let (x, y) = (x.of::<T>(), y.of::<T>());
     match op {
-        Unary::Neg => map1(x, y, |x| -x),
+        Unary::Neg | Unary::Abs | Unary::Square => {} // numbers, above
         Unary::Exp => map1(x, y, T::exp),
         Unary::Log => map1(x, y, T::ln),
         Unary::Sqrt => map1(x, y, T::sqrt),
-        Unary::Abs => map1(x, y, T::magnitude),
-        Unary::Square => map1(x, y, |x| x * x),
         Unary::Reciprocal => map1(x, y, |x| T::ONE / x),
         Unary::Relu => map1(x, y, relu),
         Unary::LeakyRelu(slope) => {
