@@ -167,6 +167,7 @@ fn outcome(graph: &Graph, how: How, d: &Device, dtype: DType) -> Vec<Vec<f64>> {
 
 #[track_caller]
 fn agree(what: &str, got: &[Vec<f64>], want: &[Vec<f64>]) {
+    assert_eq!(got.len(), want.len(), "{what}");
     for (i, (got, want)) in got.iter().zip(want).enumerate() {
         // A gradient is as much longer as its numbers are larger.
         let scale = want.iter().fold(1.0f64, |most, x| most.max(x.abs()));

@@ -5,7 +5,9 @@ use crate::{
     support::{
         compare::bits,
         inputs::read,
-        tolerance::{CHI_SQUARED, NORMAL_MEAN, NORMAL_VARIANCE, UNIFORM_MEAN},
+        tolerance::{
+            CHI_SQUARED, NORMAL_FOURTH, NORMAL_MEAN, NORMAL_THIRD, NORMAL_VARIANCE, UNIFORM_MEAN,
+        },
     },
 };
 use std::collections::HashSet;
@@ -86,9 +88,8 @@ pub const LAWS: &[Law] = &[
         let moment = |k: i32| all.iter().map(|x| x.powi(k)).sum::<f64>() / N as f64;
         assert!(moment(1).abs() <= NORMAL_MEAN, "{}", moment(1));
         assert!((moment(2) - 1.0).abs() <= NORMAL_VARIANCE, "{}", moment(2));
-        // The third and fourth moments have deviations of √15 and √96 over √n.
-        assert!(moment(3).abs() <= 4.0 * NORMAL_MEAN, "{}", moment(3));
-        assert!((moment(4) - 3.0).abs() <= 10.0 * NORMAL_MEAN, "{}", moment(4));
+        assert!(moment(3).abs() <= NORMAL_THIRD, "{}", moment(3));
+        assert!((moment(4) - 3.0).abs() <= NORMAL_FOURTH, "{}", moment(4));
         let mut counts = vec![0; 64];
         all.iter().for_each(|&x| counts[((below(x) * 64.0) as usize).min(63)] += 1);
         even(&counts);

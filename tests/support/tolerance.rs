@@ -90,6 +90,9 @@ pub const SUM_OF_EQUAL: f64 = 2e-6;
 pub const UNIFORM_MEAN: f64 = 0.005;
 pub const NORMAL_MEAN: f64 = 0.01;
 pub const NORMAL_VARIANCE: f64 = 0.02;
+/// The third and fourth moment of normal numbers, whose deviations are √15 and √96 where the mean's is 1.
+pub const NORMAL_THIRD: f64 = 0.04;
+pub const NORMAL_FOURTH: f64 = 0.1;
 /// Counts in bins, in standard deviations of χ²: a right generator passes this about once in a million times, and seeds are fixed.
 pub const CHI_SQUARED: f64 = 5.0;
 

@@ -189,7 +189,7 @@ impl Gradients {
         self
     }
 
-    /// Shortens all gradients by one factor if their common Euclidean length passes `max`, a finite number from 1e-27 on. The
+    /// Shortens all gradients by one factor if their common Euclidean length passes `max`, at least 1e-27 and finite in f32. The
     /// length is computed and used on the device; nothing waits for it. It is right for gradients of any size whose
     /// length is finite in f32, also where their squares would overflow or the factor underflow. A NaN or an infinity shows in `norm` and is not spread to the other gradients.
     /// All this happens in f32: gradients of f64 leaves are rounded to it, also where nothing is shortened.
@@ -314,7 +314,7 @@ fn positive(op: &'static str, max: f64) -> Result<f32> {
     if max32.is_finite() && max32 > 0.0 {
         return Ok(max32);
     }
-    Err(Error::argument(op, format!("a limit of {max}; it must be finite and above 0")))
+    Err(Error::argument(op, format!("a limit of {max}; it must be above 0 and finite in f32")))
 }
 
 impl Tensor {

@@ -84,7 +84,7 @@ impl Pipelines {
         let next = AtomicUsize::new(0);
         let work = || {
             while let Some(launch) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let _left_to_get = self.get(launch, caps);
+                drop(self.get(launch, caps));
             }
         };
         thread::scope(|scope| {
@@ -95,7 +95,7 @@ impl Pipelines {
                 .collect();
             work();
             for helper in helpers {
-                let _left_to_get = helper.join();
+                drop(helper.join());
             }
         });
     }

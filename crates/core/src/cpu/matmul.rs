@@ -68,7 +68,7 @@ fn matrix<T>(x: Src<'_, T>, start: usize) -> Matrix<'_, T> {
 }
 
 /// Products for each thread, from which on a thread does whole ones.
-const SHARE: usize = 4;
+const WHOLE: usize = 4;
 
 fn product<T: Tiled>(
     memory: &Arc<Memory>,
@@ -91,7 +91,7 @@ fn product<T: Tiled>(
     let whole = gemm::threads(work.saturating_mul(starts.len()));
     let within = gemm::threads(work);
     let (whole, within) =
-        if within == 1 || starts.len() >= SHARE * whole { (whole, 1) } else { (1, within) };
+        if within == 1 || starts.len() >= WHOLE * whole { (whole, 1) } else { (1, within) };
     let tasks = starts.into_iter().zip(y.elements_mut().chunks_exact_mut((m * n).max(1))).collect();
     let (level, failed) = (simd::level(), Mutex::new(None));
     parallel::run(whole, tasks, |((ia, ib), c)| {

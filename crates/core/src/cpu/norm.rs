@@ -1,4 +1,4 @@
-//! Layer norm and RMS norm along the last axis, their gradients. Elements are computed with in their own type,
+//! Layer norm and RMS norm along the last axis, their gradients. Each element is computed in its own type,
 //! beside the row's first one, so that a common offset costs no digits; squares and long sums in f64.
 
 use super::{

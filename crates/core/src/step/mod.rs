@@ -141,6 +141,9 @@ impl<F: Fn(&[Tensor]) -> Result<Vec<Tensor>>> Step<F> {
             no_grad(|| inputs.iter().map(|x| ready(x)).collect::<Result<_>>())?;
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         let planned = self.planned(&mut plans, &inputs).map_err(|e| unplaced(e, at))?;
+        if let Some(reason) = planned.changed.iter().find_map(|storage| storage.held()) {
+            return Err(Error::graph("step", reason).at(at));
+        }
         let inputs = inputs.iter().map(Tensor::view).collect::<Result<Vec<View>>>()?;
         let outputs = planned.plan.run(&inputs).map_err(|e| e.at(at))?;
         planned.changed.iter().for_each(|storage| storage.bump());
@@ -167,9 +170,6 @@ impl<F: Fn(&[Tensor]) -> Result<Vec<Tensor>>> Step<F> {
         let metas: Vec<Meta> = inputs.iter().map(Tensor::meta).collect();
         match plans.iter().position(|p| p.inputs == metas && p.scopes == scopes()) {
             Some(at) => {
-                if let Some(reason) = plans[at].changed.iter().find_map(|storage| storage.held()) {
-                    return Err(Error::graph("step", reason));
-                }
                 if let Some(first) = &plans[at].first {
                     compare(first, &self.record(&metas)?.trace)?;
                 }
