@@ -1,7 +1,7 @@
 //! A step as data: which operations ran on which values, in order.
 
 use crate::{Buf, DType, Layout, Op, Role};
-use std::panic::Location;
+use std::{cmp::Reverse, collections::BTreeMap, panic::Location};
 
 /// What a recorded step does. Nothing in it has run.
 #[derive(Clone, Default)]
@@ -124,61 +124,45 @@ pub struct Sharing {
 
 impl Sharing {
     /// Shares buffers among the temporaries of `values`. `calls` gives, in order, the values that each
-    /// launch or operation touches; values in `kept` stay until the end. Greedy: a new value takes the free
-    /// buffer that fits best, or the largest one, which grows. What one call touches never shares.
+    /// launch or operation touches; values in `kept` stay until the end. What one call touches never shares.
+    ///
+    /// The largest value chooses first, each the smallest buffer that is free while it lives (greedy by size: Pisarchyk
+    /// and Lee 2020). In order of time, a few bytes that live long would hold a large buffer.
     pub fn new(values: &[Value], calls: &[Vec<usize>], kept: &[usize]) -> Sharing {
-        let mut last = vec![0; values.len()];
+        // From the first call that touches a value to the last.
+        let mut lives: Vec<Option<(usize, usize)>> = vec![None; values.len()];
         for (i, touched) in calls.iter().enumerate() {
             for &value in touched {
-                last[value] = i;
+                lives[value] = Some((lives[value].map_or(i, |(first, _)| first), i));
             }
         }
         for &value in kept {
-            last[value] = calls.len();
+            // Also what nothing touches but the step returns: memory that was never written.
+            lives[value] = Some((lives[value].map_or(0, |(first, _)| first), calls.len()));
         }
+        let mut order: Vec<(usize, (usize, usize))> = (0..values.len())
+            .filter(|&value| matches!(values[value].source, Source::Temporary))
+            .filter_map(|value| Some((value, lives[value]?)))
+            .collect();
+        order.sort_by_key(|&(value, (first, _))| (Reverse(values[value].bytes), first));
+
         let mut sharing = Sharing { buffer_of: vec![None; values.len()], bytes: Vec::new() };
-        let mut free: Vec<usize> = Vec::new();
-        for (i, touched) in calls.iter().enumerate() {
-            for &value in touched {
-                let temporary = matches!(values[value].source, Source::Temporary);
-                if temporary && sharing.buffer_of[value].is_none() {
-                    let buffer = sharing.take(values[value].bytes, &mut free);
-                    sharing.buffer_of[value] = Some(buffer);
-                }
-            }
-            let mut done: Vec<usize> =
-                touched.iter().copied().filter(|&value| last[value] == i).collect();
-            done.sort_unstable();
-            done.dedup();
-            free.extend(done.into_iter().filter_map(|value| sharing.buffer_of[value]));
-        }
-        // What nothing touches but the step returns: memory that was never written.
-        for &value in kept {
-            let temporary = matches!(values[value].source, Source::Temporary);
-            if temporary && sharing.buffer_of[value].is_none() {
+        // For each buffer, the lives of its values: end by start.
+        let mut taken: Vec<BTreeMap<usize, usize>> = Vec::new();
+        for (value, (first, last)) in order {
+            let free = |taken: &BTreeMap<usize, usize>| {
+                taken.range(..=last).next_back().is_none_or(|(_, &end)| end < first)
+            };
+            // Buffers come in order of size, so the last one fits best.
+            let buffer = taken.iter().rposition(free).unwrap_or_else(|| {
                 sharing.bytes.push(values[value].bytes);
-                sharing.buffer_of[value] = Some(sharing.bytes.len() - 1);
-            }
+                taken.push(BTreeMap::new());
+                taken.len() - 1
+            });
+            taken[buffer].insert(first, last);
+            sharing.buffer_of[value] = Some(buffer);
         }
         sharing
-    }
-
-    fn take(&mut self, bytes: usize, free: &mut Vec<usize>) -> usize {
-        let fits = |&&(_, size): &&(usize, usize)| size >= bytes;
-        let sizes: Vec<(usize, usize)> =
-            free.iter().enumerate().map(|(at, &buffer)| (at, self.bytes[buffer])).collect();
-        let best = sizes.iter().filter(fits).min_by_key(|(_, size)| *size);
-        match best.or_else(|| sizes.iter().max_by_key(|(_, size)| *size)) {
-            Some(&(at, size)) => {
-                let buffer = free.swap_remove(at);
-                self.bytes[buffer] = size.max(bytes);
-                buffer
-            }
-            None => {
-                self.bytes.push(bytes);
-                self.bytes.len() - 1
-            }
-        }
     }
 }
 
@@ -199,6 +183,14 @@ mod tests {
         for call in &calls {
             assert_ne!(sharing.buffer_of[call[0]], sharing.buffer_of[call[1]]);
         }
+    }
+
+    #[test]
+    fn few_bytes_that_live_long_hold_no_large_buffer() {
+        // 0 ends before 1 begins, which lives to the end; 2 can have the memory of 0 all the same.
+        let calls = vec![vec![0], vec![1], vec![2], vec![1]];
+        let sharing = Sharing::new(&values(&[100, 4, 100]), &calls, &[]);
+        assert_eq!(sharing.bytes, [100, 4]);
     }
 
     #[test]
