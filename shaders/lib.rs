@@ -95,6 +95,7 @@ const PARTS: &[(&str, &str)] = &[
     ("all_positions", include_str!("lib/all_positions.wgsl")),
     ("cross_entropy_gradient", include_str!("lib/cross_entropy_gradient.wgsl")),
     ("cross_entropy_loss_only", include_str!("lib/cross_entropy_loss_only.wgsl")),
+    ("batches", include_str!("lib/batches.wgsl")),
     ("batch_norm_params", include_str!("lib/batch_norm_params.wgsl")),
     ("batch_norm_moments", include_str!("lib/batch_norm_moments.wgsl")),
     ("batch_norm_slopes", include_str!("lib/batch_norm_slopes.wgsl")),
@@ -189,6 +190,7 @@ pub fn source(kernel: &Kernel) -> Result<String, String> {
 pub fn defaults() -> Vec<(&'static str, Kernel)> {
     let lanes = |shuffle| Kernel {
         name: "matmul_lanes",
+        parts: vec!["batches"],
         values: vec![
             ("rows", 16),
             ("cols4", 2),
@@ -209,7 +211,7 @@ pub fn defaults() -> Vec<(&'static str, Kernel)> {
         let values = values.iter().chain(&plain).copied().collect();
         Kernel {
             name,
-            parts: vec!["matmul_params"],
+            parts: vec!["matmul_params", "batches"],
             values,
             aliases: aliases.to_vec(),
             ..Kernel::default()

@@ -26,18 +26,6 @@ struct Params {
 var<workgroup> sh_a: array<array<f32, 16>, 16>;
 var<workgroup> sh_b: array<array<f32, 16>, 16>;
 
-// The four batch coordinates of a flat batch number; the last is the fastest.
-fn batch_coords(batch: u32) -> vec4<u32> {
-  let s = params.batch_shape;
-  let z = batch / s.w;
-  let y = z / s.z;
-  return vec4(y / s.y, y % s.y, z % s.z, batch % s.w);
-}
-
-fn dot_u32(p: vec4<u32>, q: vec4<u32>) -> u32 {
-  return p.x * q.x + p.y * q.y + p.z * q.z + p.w * q.w;
-}
-
 @compute @workgroup_size(16, 16)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
   let block = wg.y * params.grid_x + wg.x;

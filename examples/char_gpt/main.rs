@@ -5,45 +5,31 @@
 //! ```
 
 mod args;
-#[path = "../mnist/clock.rs"]
-mod clock;
+#[path = "../common/mod.rs"]
+mod common;
 mod model;
 mod report;
 mod text;
 mod training;
 mod writing;
 
-use args::{Args, Choice};
-use clock::Clock;
+use args::Args;
+use common::{
+    clock::Clock,
+    report::{Report, stopped},
+};
 use model::CharGpt;
-use report::Report;
 use std::{error::Error, process::ExitCode};
 use text::Text;
-use wgrad::ErrorKind;
-use wgrad::{nn::Stop, prelude::*};
+use wgrad::nn::Stop;
 
 fn main() -> ExitCode {
     let clock = Clock::start();
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
-    let args = match Args::parse() {
-        Ok(Some(args)) => args,
-        Ok(None) => return ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}\nSee --help for the flags.");
-            return ExitCode::from(2);
-        }
-    };
-    match run(&args, &clock) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    common::main(Args::parse, |args| run(&args, &clock))
 }
 
 fn run(args: &Args, clock: &Clock) -> Result<(), Box<dyn Error>> {
-    let mut report = Report::new(args.json);
+    let report = Report::new(args.json);
     let text = match &args.text {
         Some(file) => {
             let text = std::fs::read_to_string(file);
@@ -57,50 +43,19 @@ fn run(args: &Args, clock: &Clock) -> Result<(), Box<dyn Error>> {
     if prompt.is_empty() {
         return Err("--prompt is empty: give at least one character".into());
     }
-    let device = device(args.device, &report)?;
+    let (device, no_gpu) = args.device.open()?;
+    if let Some(why) = no_gpu {
+        report.line(&why)?;
+    }
     let model = CharGpt::new(args, text.classes(), &device)?;
-    report.counted = text.counted();
-    report.head(args, &device, &model, &text)?;
+    let counted = text.counted();
+    report.head(args, &device, &model, &text, counted)?;
     let outcome = training::train(args, clock, &report, &model, &text)?;
     if outcome.stop == Stop::Interrupted {
-        let out = args.out();
-        report.line(&format!(
-            "stopped after {} steps; --resume --out {} goes on",
-            outcome.steps,
-            out.display()
-        ))?;
+        report.line(&stopped(outcome.steps, &args.out))?;
         return Ok(());
     }
     let written = writing::write(args, &model, &text, &prompt)?;
-    report.tail(args, &device, &outcome, &format!("{}{written}", args.prompt))?;
+    report.tail(args, &device, &outcome, counted, &format!("{}{written}", args.prompt))?;
     Ok(())
-}
-
-/// The device asked for. Only `auto` takes another one than a GPU adapter, and says so.
-fn device(choice: Choice, report: &Report) -> Result<Device, Box<dyn Error>> {
-    match choice {
-        Choice::Cpu => Ok(wgrad::cpu()),
-        Choice::Gpu => Ok(gpu()?),
-        Choice::Auto => match gpu() {
-            Ok(device) => Ok(device),
-            // A typing mistake in a variable is told, not worked around.
-            Err(error) if error.kind() == ErrorKind::Config => Err(error.into()),
-            Err(error) => {
-                report.line(&format!(
-                    "training on the CPU, since there is no GPU adapter: {error}"
-                ))?;
-                Ok(wgrad::cpu())
-            }
-        },
-    }
-}
-
-#[cfg(feature = "gpu")]
-fn gpu() -> wgrad::Result<Device> {
-    wgrad::gpu()
-}
-
-#[cfg(not(feature = "gpu"))]
-fn gpu() -> wgrad::Result<Device> {
-    Err(wgrad::Error::device("gpu", "this program was built without the feature `gpu`"))
 }

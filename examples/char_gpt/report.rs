@@ -1,42 +1,23 @@
-//! What is said: to people on stdout, or on stderr when stdout is for one line of JSON.
+//! What is said about the run.
 
-use crate::{args::Args, model::CharGpt, text::Text, training::Outcome};
+use crate::{args::Args, common::report::Report, model::CharGpt, text::Text, training::Outcome};
 use serde_json::json;
-use std::io::{self, Write};
+use std::io;
 use wgrad::{nn::Epoch, prelude::*};
 
-/// Where lines go, and what counting alone would reach.
-pub struct Report {
-    json: bool,
-    /// Losses by the frequencies of characters and of pairs.
-    pub counted: (f64, f64),
-}
-
 impl Report {
-    pub fn new(json: bool) -> Report {
-        Report { json, counted: (0.0, 0.0) }
-    }
-
-    /// A line for people.
-    pub fn line(&self, text: &str) -> io::Result<()> {
-        if self.json { writeln!(io::stderr(), "{text}") } else { writeln!(io::stdout(), "{text}") }
-    }
-
-    /// What will be trained, where.
+    /// What will be trained, where; and the losses that counting alone would reach, by the frequencies of characters
+    /// and of pairs.
     pub fn head(
         &self,
         args: &Args,
         device: &Device,
         model: &CharGpt,
         text: &Text,
+        (single, pairs): (f64, f64),
     ) -> io::Result<()> {
-        let kind = match device.info().kind {
-            DeviceKind::Gpu => "GPU",
-            DeviceKind::SoftwareGpu => "software GPU",
-            DeviceKind::Cpu => "CPU backend",
-        };
         let Args { layers, heads, size, length, batch, lr, seed, .. } = args;
-        self.line(&format!("device     {} ({kind})", device.info()))?;
+        self.device(device)?;
         self.line(&format!(
             "text       {} characters, {} different; the last tenth tests",
             text.len(),
@@ -50,8 +31,7 @@ impl Report {
             "training   AdamW, rate {lr}, {batch} windows of {length} characters a step, seed {seed}"
         ))?;
         self.line(&format!(
-            "yardsticks loss {:.3} by the frequency of characters, {:.3} by that of pairs\n",
-            self.counted.0, self.counted.1
+            "yardsticks loss {single:.3} by the frequency of characters, {pairs:.3} by that of pairs\n"
         ))?;
         self.line(" steps  train loss  test loss")
     }
@@ -68,21 +48,19 @@ impl Report {
         args: &Args,
         device: &Device,
         outcome: &Outcome,
+        (single, pairs): (f64, f64),
         written: &str,
     ) -> io::Result<()> {
         let epochs = outcome.history.epochs();
         let test = epochs.last().map_or(f64::NAN, |epoch| epoch.loss);
         self.line(&format!("\n--- written by the model ---\n{written}\n---"))?;
-        self.line(&format!(
+        let text = format!(
             "test loss {test:.3}, {:.0} characters/s, first step after {:.0} ms, on {}; see {}",
             outcome.characters_per_s,
             outcome.first_step_ms,
             device.info().name,
-            args.out().join("loss.svg").display()
-        ))?;
-        if !self.json {
-            return Ok(());
-        }
+            args.out.join("loss.svg").display()
+        );
         let cpu = device.info().kind == DeviceKind::Cpu;
         let object = json!({
             "device": if cpu { "cpu" } else { "gpu" },
@@ -91,13 +69,13 @@ impl Report {
             "seed": args.seed,
             "first_step_ms": outcome.first_step_ms,
             "characters_per_s": outcome.characters_per_s,
-            "unigram_loss": self.counted.0,
-            "bigram_loss": self.counted.1,
+            "unigram_loss": single,
+            "bigram_loss": pairs,
             "train_loss": epochs.iter().map(|epoch| epoch.train_loss).collect::<Vec<_>>(),
             "test_loss": epochs.iter().map(|epoch| epoch.loss).collect::<Vec<_>>(),
-            "out": args.out(),
+            "out": args.out,
             "written": written,
         });
-        writeln!(io::stdout(), "{object}")
+        self.result(&text, &object)
     }
 }

@@ -1,6 +1,11 @@
 //! Training: windows of text, a recorded step, and the trainer around it.
 
-use crate::{args::Args, clock::Clock, model::CharGpt, report::Report, text::Text};
+use crate::{
+    args::Args,
+    common::{clock::Clock, report::Report},
+    model::CharGpt,
+    text::Text,
+};
 use std::error::Error;
 use wgrad::{
     nn::{History, Stop, Trainer, Validation},
@@ -58,7 +63,7 @@ pub fn train(
         .state("schedule", &scheduler)
         .device(&device);
     let mut first_step_ms = 0.0;
-    let outcome = Trainer::new(parts).folder(args.out(), checkpoint)?.resume(args.resume).run(
+    let outcome = Trainer::new(parts).folder(&args.out, checkpoint)?.resume(args.resume).run(
         &loader,
         |batch| {
             let loss = step.run(&[&batch[0], &batch[1]])?.swap_remove(0);

@@ -1,11 +1,11 @@
 //! The flags.
 
-use lexopt::{Arg, Parser};
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-    str::FromStr,
+use crate::common::{
+    device::Choice,
+    flags::{count, help, rate, seed},
 };
+use lexopt::{Arg, Parser, ValueExt};
+use std::path::PathBuf;
 
 const HELP: &str = "\
 Trains a multi-layer perceptron on handwritten digits.
@@ -27,14 +27,6 @@ Usage: cargo run --release --example mnist -- [FLAGS]
   --json                  last line on stdout: one JSON object; all else on stderr
   --help                  this text
 ";
-
-/// Where to train.
-#[derive(Clone, Copy)]
-pub enum Choice {
-    Auto,
-    Gpu,
-    Cpu,
-}
 
 /// How to step.
 #[derive(Clone, Copy, PartialEq)]
@@ -59,7 +51,7 @@ pub struct Args {
 
 impl Args {
     /// The flags of this process; `None` if they asked for help, which is printed.
-    pub fn parse() -> Result<Option<Args>, String> {
+    pub fn parse() -> Result<Option<Args>, lexopt::Error> {
         let mut args = Args {
             device: Choice::Auto,
             data: None,
@@ -74,56 +66,38 @@ impl Args {
         };
         let mut lr = None;
         let mut parser = Parser::from_env();
-        while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        while let Some(arg) = parser.next()? {
             match arg {
-                Arg::Long("device") => {
-                    args.device = one_of(
-                        &mut parser,
-                        "--device",
-                        &[("auto", Choice::Auto), ("gpu", Choice::Gpu), ("cpu", Choice::Cpu)],
-                    )?;
-                }
+                Arg::Long("device") => args.device = Choice::parse(&mut parser)?,
                 Arg::Long("optimizer") => {
-                    args.optimizer = one_of(
-                        &mut parser,
-                        "--optimizer",
-                        &[("sgd", Method::Sgd), ("adam", Method::Adam)],
-                    )?;
+                    args.optimizer = match parser.value()?.string()?.as_str() {
+                        "sgd" => Method::Sgd,
+                        "adam" => Method::Adam,
+                        name => {
+                            return Err(format!("--optimizer {name}: give one of sgd, adam").into());
+                        }
+                    };
                 }
-                Arg::Long("data") => {
-                    args.data = Some(parser.value().map_err(|e| e.to_string())?.into());
-                }
-                Arg::Long("classes") => args.classes = count(&mut parser, "--classes")?,
-                Arg::Long("epochs") => args.epochs = count(&mut parser, "--epochs")?,
-                Arg::Long("batch") => args.batch = count(&mut parser, "--batch")?,
+                Arg::Long("data") => args.data = Some(parser.value()?.into()),
+                Arg::Long("classes") => args.classes = count(&mut parser, "--classes", 1)?,
+                Arg::Long("epochs") => args.epochs = count(&mut parser, "--epochs", 1)?,
+                Arg::Long("batch") => args.batch = count(&mut parser, "--batch", 1)?,
                 Arg::Long("hidden") => {
-                    let text = text(&mut parser)?;
+                    let text = parser.value()?.string()?;
                     let sizes: Option<Vec<usize>> =
                         text.split(',').map(|size| size.trim().parse().ok()).collect();
                     args.hidden = sizes.filter(|sizes| !sizes.contains(&0)).ok_or_else(|| {
                         format!("--hidden {text}: give sizes from 1 up with commas, as in 512,512")
                     })?;
                 }
-                Arg::Long("lr") => {
-                    let text = text(&mut parser)?;
-                    let good = |x: &f64| *x > 0.0 && (*x as f32).is_finite();
-                    lr = Some(text.parse().ok().filter(good).ok_or_else(|| {
-                        format!("--lr {text}: give a finite number above 0, as in 0.1")
-                    })?);
-                }
-                Arg::Long("seed") => {
-                    let text = text(&mut parser)?;
-                    args.seed = text.parse().map_err(|_| {
-                        format!("--seed {text}: give a whole number from 0 to 2^64 - 1")
-                    })?;
-                }
+                Arg::Long("lr") => lr = Some(rate(&mut parser)?),
+                Arg::Long("seed") => args.seed = seed(&mut parser)?,
                 Arg::Long("json") => args.json = true,
                 Arg::Long("help") | Arg::Short('h') => {
-                    // A reader that has gone away is no reason to fail.
-                    let _ = io::stdout().write_all(HELP.as_bytes());
+                    help(HELP);
                     return Ok(None);
                 }
-                other => return Err(other.unexpected().to_string()),
+                other => return Err(other.unexpected()),
             }
         }
         args.lr = lr.unwrap_or(match args.optimizer {
@@ -132,26 +106,4 @@ impl Args {
         });
         Ok(Some(args))
     }
-}
-
-fn text(parser: &mut Parser) -> Result<String, String> {
-    let value = parser.value().map_err(|e| e.to_string())?;
-    value.into_string().map_err(|value| format!("{} is not UTF-8", value.display()))
-}
-
-/// A whole number from 1 up.
-fn count<T: FromStr + PartialOrd + From<u8>>(parser: &mut Parser, flag: &str) -> Result<T, String> {
-    let text = text(parser)?;
-    text.parse()
-        .ok()
-        .filter(|n| *n >= T::from(1))
-        .ok_or_else(|| format!("{flag} {text}: give a whole number from 1 up"))
-}
-
-fn one_of<T: Copy>(parser: &mut Parser, flag: &str, values: &[(&str, T)]) -> Result<T, String> {
-    let text = text(parser)?;
-    values.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
-        let names: Vec<_> = values.iter().map(|(name, _)| *name).collect();
-        format!("{flag} {text}: give one of {}", names.join(", "))
-    })
 }

@@ -1,28 +1,15 @@
-//! What is said: to people on stdout, or on stderr when stdout is for one line of JSON.
+//! What is said about the run.
 
 use crate::{
     args::{Args, Method},
+    common::report::Report,
     training::Outcome,
 };
 use serde_json::json;
-use std::io::{self, Write};
+use std::io;
 use wgrad::prelude::*;
 
-/// Where lines go.
-pub struct Report {
-    json: bool,
-}
-
 impl Report {
-    pub fn new(json: bool) -> Report {
-        Report { json }
-    }
-
-    /// A line for people.
-    pub fn line(&self, text: &str) -> io::Result<()> {
-        if self.json { writeln!(io::stderr(), "{text}") } else { writeln!(io::stdout(), "{text}") }
-    }
-
     /// What will be trained, where.
     pub fn head(
         &self,
@@ -31,11 +18,6 @@ impl Report {
         model: &Mlp,
         (train, test): (&Dataset, &Dataset),
     ) -> io::Result<()> {
-        let kind = match device.info().kind {
-            DeviceKind::Gpu => "GPU",
-            DeviceKind::SoftwareGpu => "software GPU",
-            DeviceKind::Cpu => "CPU backend",
-        };
         let optimizer = match args.optimizer {
             Method::Sgd => "SGD with momentum 0.9",
             Method::Adam => "Adam",
@@ -44,7 +26,7 @@ impl Report {
             .chain(model.layers().iter().map(Linear::outputs))
             .map(|size| size.to_string())
             .collect();
-        self.line(&format!("device     {} ({kind})", device.info()))?;
+        self.device(device)?;
         self.line(&format!("images     {} for training, {} for testing", train.len(), test.len()))?;
         self.line(&format!(
             "model      {}, {} parameters",
@@ -71,16 +53,13 @@ impl Report {
 
     /// The result; with `--json` as the one line on stdout.
     pub fn tail(&self, args: &Args, device: &Device, outcome: &Outcome) -> io::Result<()> {
-        self.line(&format!(
+        let text = format!(
             "test accuracy {:.2}%, {:.0} images/s, first step after {:.0} ms, on {}",
             outcome.test_accuracy * 100.0,
             outcome.images_per_s,
             outcome.first_step_ms,
             device.info().name
-        ))?;
-        if !self.json {
-            return Ok(());
-        }
+        );
         let cpu = device.info().kind == DeviceKind::Cpu;
         let object = json!({
             "device": if cpu { "cpu" } else { "gpu" },
@@ -93,6 +72,6 @@ impl Report {
             "train_loss": outcome.train_loss,
             "test_accuracy": outcome.test_accuracy,
         });
-        writeln!(io::stdout(), "{object}")
+        self.result(&text, &object)
     }
 }

@@ -2,8 +2,7 @@
 
 use crate::{
     args::{Args, Method},
-    clock::Clock,
-    report::Report,
+    common::{clock::Clock, report::Report},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{error::Error, time::Instant};

@@ -1,11 +1,11 @@
 //! The flags.
 
-use lexopt::{Arg, Parser, ValueExt};
-use std::{
-    path::PathBuf,
-    time::{SystemTime, UNIX_EPOCH},
+use crate::common::{
+    device::Choice,
+    flags::{count, folder, help, rate, seed},
 };
-use wgrad::prelude::*;
+use lexopt::{Arg, Parser};
+use std::path::PathBuf;
 
 const HELP: &str = "\
 Trains a convolutional network on handwritten digits.
@@ -29,14 +29,14 @@ Usage: cargo run --release --example mnist_cnn -- [FLAGS]
 
 /// What the command line asks for.
 pub struct Args {
-    device: String,
+    pub device: Choice,
     pub data: Option<PathBuf>,
     pub epochs: u64,
     pub batch: usize,
     pub lr: f64,
     pub mixed: bool,
     pub seed: u64,
-    out: Option<PathBuf>,
+    pub out: PathBuf,
     pub resume: bool,
     pub json: bool,
 }
@@ -45,74 +45,39 @@ impl Args {
     /// The flags of this process; `None` if they asked for help, which is printed.
     pub fn parse() -> Result<Option<Args>, lexopt::Error> {
         let mut args = Args {
-            device: "auto".to_owned(),
+            device: Choice::Auto,
             data: None,
             epochs: 4,
             batch: 64,
             lr: 0.003,
             mixed: false,
             seed: 1,
-            out: None,
+            out: PathBuf::new(),
             resume: false,
             json: false,
         };
+        let mut out = None;
         let mut parser = Parser::from_env();
         while let Some(arg) = parser.next()? {
             match arg {
-                Arg::Long("device") => args.device = parser.value()?.string()?,
+                Arg::Long("device") => args.device = Choice::parse(&mut parser)?,
                 Arg::Long("data") => args.data = Some(parser.value()?.into()),
-                Arg::Long("epochs") => args.epochs = parser.value()?.parse()?,
-                Arg::Long("batch") => args.batch = parser.value()?.parse()?,
-                Arg::Long("lr") => args.lr = parser.value()?.parse()?,
+                Arg::Long("epochs") => args.epochs = count(&mut parser, "--epochs", 1)?,
+                Arg::Long("batch") => args.batch = count(&mut parser, "--batch", 1)?,
+                Arg::Long("lr") => args.lr = rate(&mut parser)?,
                 Arg::Long("mixed") => args.mixed = true,
-                Arg::Long("seed") => args.seed = parser.value()?.parse()?,
-                Arg::Long("out") => args.out = Some(parser.value()?.into()),
+                Arg::Long("seed") => args.seed = seed(&mut parser)?,
+                Arg::Long("out") => out = Some(parser.value()?.into()),
                 Arg::Long("resume") => args.resume = true,
                 Arg::Long("json") => args.json = true,
                 Arg::Long("help") | Arg::Short('h') => {
-                    print!("{HELP}");
+                    help(HELP);
                     return Ok(None);
                 }
                 other => return Err(other.unexpected()),
             }
         }
-        if args.resume && args.out.is_none() {
-            return Err("--resume needs --out, the folder of the run to go on with".into());
-        }
+        args.out = folder(out, args.resume, "mnist_cnn")?;
         Ok(Some(args))
     }
-
-    /// The folder of this run.
-    pub fn out(&self) -> PathBuf {
-        self.out.clone().unwrap_or_else(|| {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-            PathBuf::from(format!("target/mnist_cnn-{now}"))
-        })
-    }
-
-    /// The device asked for.
-    pub fn device(&self) -> Result<Device> {
-        match self.device.as_str() {
-            "cpu" => Ok(wgrad::cpu()),
-            "gpu" => gpu(),
-            "auto" => {
-                let (device, why) = wgrad::best_device();
-                if let Some(error) = why {
-                    eprintln!("training on the CPU, since there is no GPU adapter: {error}");
-                }
-                Ok(device)
-            }
-            other => Err(Error::config("--device", format!("{other:?}; auto, gpu or cpu"))),
-        }
-    }
-}
-
-#[cfg(feature = "gpu")]
-fn gpu() -> Result<Device> {
-    wgrad::gpu()
-}
-
-#[cfg(not(feature = "gpu"))]
-fn gpu() -> Result<Device> {
-    Err(Error::device("gpu", "this program was built without the feature `gpu`"))
 }

@@ -5,9 +5,15 @@
 //! ```
 
 mod args;
+#[path = "../common/mod.rs"]
+mod common;
 mod model;
 
 use args::Args;
+use common::{
+    digits,
+    report::{Report, stopped},
+};
 use model::Cnn;
 use std::{error::Error, process::ExitCode, time::Instant};
 use wgrad::{
@@ -19,31 +25,19 @@ use wgrad::{
 const TEST_BATCH: usize = 500;
 
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
-    let args = match Args::parse() {
-        Ok(Some(args)) => args,
-        Ok(None) => return ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}\nSee --help for the flags.");
-            return ExitCode::from(2);
-        }
-    };
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    common::main(Args::parse, |args| run(&args))
 }
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
-    let device = args.device()?;
+    let (device, no_gpu) = args.device.open()?;
+    if let Some(why) = no_gpu {
+        eprintln!("{why}");
+    }
     device.seed(args.seed)?; // for dropout
     let (train, test) = match &args.data {
         Some(folder) => Dataset::from_folder(folder, 10)?,
-        None => embedded()?,
+        None => digits::embedded()?,
     };
     let &[height, width] = train.sample_shape() else {
         return Err(format!(
@@ -87,22 +81,18 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     if let Some(scaler) = &scaler {
         checkpoint = checkpoint.state("scaler", scaler);
     }
-    let out = args.out();
-    let outcome = Trainer::new(args.epochs).folder(&out, checkpoint)?.resume(args.resume).run(
-        &loader,
-        |batch| {
-            let loss = step.run(&[&batch[0], &batch[1]])?.swap_remove(0);
-            scheduler.step(&adam)?;
-            Ok(loss)
-        },
-        || test_on(&model, &test, &device),
-    )?;
+    let outcome =
+        Trainer::new(args.epochs).folder(&args.out, checkpoint)?.resume(args.resume).run(
+            &loader,
+            |batch| {
+                let loss = step.run(&[&batch[0], &batch[1]])?.swap_remove(0);
+                scheduler.step(&adam)?;
+                Ok(loss)
+            },
+            || test_on(&model, &test, &device),
+        )?;
     if outcome.stop == Stop::Interrupted {
-        eprintln!(
-            "stopped after {} steps; --resume --out {} goes on",
-            outcome.steps,
-            out.display()
-        );
+        eprintln!("{}", stopped(outcome.steps, &args.out));
         return Ok(());
     }
     let accuracy = test_on(&model, &test, &device)?.metrics[0].1;
@@ -112,19 +102,13 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         100.0 * accuracy,
         test.len(),
         outcome.history.epochs().len(),
-        out.join("loss.svg").display()
+        args.out.join("loss.svg").display()
     );
-    if args.json {
-        eprintln!("{text}");
-        let object = serde_json::json!({
-            "device": device.info().name, "epochs": outcome.history.epochs().len(), "steps": outcome.steps,
-            "seed": args.seed, "test_accuracy": accuracy, "seconds": seconds, "out": out,
-        });
-        println!("{object}");
-    } else {
-        println!("{text}");
-    }
-    Ok(())
+    let object = serde_json::json!({
+        "device": device.info().name, "epochs": outcome.history.epochs().len(), "steps": outcome.steps,
+        "seed": args.seed, "test_accuracy": accuracy, "seconds": seconds, "out": args.out,
+    });
+    Ok(Report::new(args.json).result(&text, &object)?)
 }
 
 /// Loss and the share of images whose digit is found.
@@ -144,13 +128,4 @@ fn test_on(model: &Cnn, test: &Dataset, device: &Device) -> Result<Validation> {
     }
     let all = test.len() as f64;
     Ok(Validation::new(loss / all).with("accuracy", correct / all))
-}
-
-/// 10,000 real digits: the first 8,500 train, the last 1,500 test.
-fn embedded() -> Result<(Dataset, Dataset)> {
-    let images = include_bytes!("../data/mnist-10k/t10k-images-idx3-ubyte.gz");
-    let labels = include_bytes!("../data/mnist-10k/t10k-labels-idx1-ubyte.gz");
-    let images = Idx::from_bytes("the embedded images", images)?;
-    let labels = Idx::from_bytes("the embedded labels", labels)?;
-    Dataset::from_idx(&images, &labels, 10)?.split(8_500)
 }

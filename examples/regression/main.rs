@@ -4,13 +4,16 @@
 //! cargo run --release --example regression            # see --help for the flags
 //! ```
 
-use lexopt::{Arg, Parser};
-use std::{
-    error::Error as StdError,
-    path::PathBuf,
-    process::ExitCode,
-    time::{SystemTime, UNIX_EPOCH},
+#[path = "../common/mod.rs"]
+mod common;
+
+use common::{
+    device::Choice,
+    flags::{count, folder, help, rate, seed},
+    report::{Report, stopped},
 };
+use lexopt::{Arg, Parser};
+use std::{error::Error as StdError, path::PathBuf, process::ExitCode};
 use wgrad::{
     nn::{Stop, Trainer, Validation, eval},
     philox::Stream,
@@ -38,70 +41,57 @@ const COLUMNS: [&str; 10] = ["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", 
 const TARGET: &str = "progression";
 
 struct Args {
-    device: String,
+    device: Choice,
     epochs: u64,
     lr: f64,
     seed: u64,
-    out: Option<PathBuf>,
+    out: PathBuf,
     resume: bool,
     json: bool,
 }
 
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
-    let args = match parse() {
-        Ok(Some(args)) => args,
-        Ok(None) => {
-            print!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("error: {error}\nSee --help for the flags.");
-            return ExitCode::from(2);
-        }
-    };
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    common::main(parse, |args| run(&args))
 }
 
+/// The flags of this process; `None` if they asked for help, which is printed.
 fn parse() -> Result<Option<Args>, lexopt::Error> {
-    use lexopt::ValueExt;
     let mut args = Args {
-        device: "auto".to_owned(),
+        device: Choice::Auto,
         epochs: 300,
         lr: 0.003,
         seed: 1,
-        out: None,
+        out: PathBuf::new(),
         resume: false,
         json: false,
     };
+    let mut out = None;
     let mut parser = Parser::from_env();
     while let Some(arg) = parser.next()? {
         match arg {
-            Arg::Long("device") => args.device = parser.value()?.string()?,
-            Arg::Long("epochs") => args.epochs = parser.value()?.parse()?,
-            Arg::Long("lr") => args.lr = parser.value()?.parse()?,
-            Arg::Long("seed") => args.seed = parser.value()?.parse()?,
-            Arg::Long("out") => args.out = Some(parser.value()?.into()),
+            Arg::Long("device") => args.device = Choice::parse(&mut parser)?,
+            Arg::Long("epochs") => args.epochs = count(&mut parser, "--epochs", 1)?,
+            Arg::Long("lr") => args.lr = rate(&mut parser)?,
+            Arg::Long("seed") => args.seed = seed(&mut parser)?,
+            Arg::Long("out") => out = Some(parser.value()?.into()),
             Arg::Long("resume") => args.resume = true,
             Arg::Long("json") => args.json = true,
-            Arg::Long("help") => return Ok(None),
+            Arg::Long("help") => {
+                help(HELP);
+                return Ok(None);
+            }
             other => return Err(other.unexpected()),
         }
     }
-    if args.resume && args.out.is_none() {
-        return Err("--resume needs --out, the folder of the run to go on with".into());
-    }
+    args.out = folder(out, args.resume, "regression")?;
     Ok(Some(args))
 }
 
 fn run(args: &Args) -> Result<(), Box<dyn StdError>> {
-    let device = device(&args.device)?;
+    let (device, no_gpu) = args.device.open()?;
+    if let Some(why) = no_gpu {
+        eprintln!("{why}");
+    }
     let [train, validation, test] = parts(args.seed)?;
     // Columns of mean 0 and deviation 1, by what the training rows show; the target likewise.
     let (features, target) = (Standard::of(&train.0)?, Standard::of(&train.1)?);
@@ -120,18 +110,11 @@ fn run(args: &Args) -> Result<(), Box<dyn StdError>> {
         adam.step(&loss.backward()?)?;
         Ok(vec![loss])
     });
-    let out = match &args.out {
-        Some(out) => out.clone(),
-        None => {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-            PathBuf::from(format!("target/regression-{now}"))
-        }
-    };
     let checkpoint = Checkpoint::new().module("model", &model).state("adam", &adam).device(&device);
     let outcome = Trainer::new(args.epochs)
         .patience(40)
         .save_every(25)
-        .folder(&out, checkpoint)?
+        .folder(&args.out, checkpoint)?
         .resume(args.resume)
         .run(
             &loader,
@@ -143,15 +126,11 @@ fn run(args: &Args) -> Result<(), Box<dyn StdError>> {
             },
         )?;
     if outcome.stop == Stop::Interrupted {
-        eprintln!(
-            "stopped after {} steps; --resume --out {} goes on",
-            outcome.steps,
-            out.display()
-        );
+        eprintln!("{}", stopped(outcome.steps, &args.out));
         return Ok(());
     }
     // The epoch that was best on the validation rows is what the test rows judge.
-    let best = out.join("best.safetensors");
+    let best = args.out.join("best.safetensors");
     LoadWeights::new().part("model").load(&model, &best)?;
     let guess = eval(|| model.forward(&features.apply(&test.0)?.to_tensor(&device)?))?;
     let guess = target.undo(&Array::f32([test.0.rows(), 1], guess.to_vec::<f32>()?)?)?;
@@ -161,19 +140,13 @@ fn run(args: &Args) -> Result<(), Box<dyn StdError>> {
         "R² {r2:.3} on {} test rows, after {epochs} epochs on {}; see {}",
         test.0.rows(),
         device.info().name,
-        out.join("loss.svg").display()
+        args.out.join("loss.svg").display()
     );
-    if args.json {
-        eprintln!("{text}");
-        let object = serde_json::json!({
-            "device": device.info().name, "epochs": epochs, "steps": outcome.steps, "seed": args.seed,
-            "test_r2": r2, "best_epoch": outcome.best.map(|(epoch, _)| epoch), "out": out,
-        });
-        println!("{object}");
-    } else {
-        println!("{text}");
-    }
-    Ok(())
+    let object = serde_json::json!({
+        "device": device.info().name, "epochs": epochs, "steps": outcome.steps, "seed": args.seed,
+        "test_r2": r2, "best_epoch": outcome.best.map(|(epoch, _)| epoch), "out": args.out,
+    });
+    Ok(Report::new(args.json).result(&text, &object)?)
 }
 
 /// The rows shuffled, as training, validation and test part, each with features and target.
@@ -196,29 +169,4 @@ fn explained(want: &[f32], got: &[f32]) -> f64 {
     let all: f64 = want.iter().map(|&y| (f64::from(y) - mean).powi(2)).sum();
     let left: f64 = want.iter().zip(got).map(|(&y, &g)| f64::from(y - g).powi(2)).sum();
     1.0 - left / all
-}
-
-fn device(choice: &str) -> Result<Device> {
-    match choice {
-        "cpu" => Ok(wgrad::cpu()),
-        "gpu" => gpu(),
-        "auto" => {
-            let (device, why) = wgrad::best_device();
-            if let Some(error) = why {
-                eprintln!("training on the CPU, since there is no GPU adapter: {error}");
-            }
-            Ok(device)
-        }
-        other => Err(Error::config("--device", format!("{other:?}; auto, gpu or cpu"))),
-    }
-}
-
-#[cfg(feature = "gpu")]
-fn gpu() -> Result<Device> {
-    wgrad::gpu()
-}
-
-#[cfg(not(feature = "gpu"))]
-fn gpu() -> Result<Device> {
-    Err(Error::device("gpu", "this program was built without the feature `gpu`"))
 }

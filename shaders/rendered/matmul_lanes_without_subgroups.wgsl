@@ -1,5 +1,18 @@
 alias elem = vec4<f32>;
 fn apply(z: elem) -> elem { return select(z, z * params.slope, z < elem(0.0)); }
+// batches: where a product's matrices begin, from its number among the batches.
+
+// The four batch coordinates of a flat batch number; the last is the fastest.
+fn batch_coords(batch: u32) -> vec4<u32> {
+  let s = params.batch_shape;
+  let z = batch / s.w;
+  let y = z / s.z;
+  return vec4(y / s.y, y % s.y, z % s.z, batch % s.w);
+}
+
+fn dot_u32(p: vec4<u32>, q: vec4<u32>) -> u32 {
+  return p.x * q.x + p.y * q.y + p.z * q.z + p.w * q.w;
+}
 // matmul_lanes: Y = apply(A B + bias) for CPU adapters: eight lanes lie along n; no barrier, no workgroup memory.
 //
 //   a [batch.., m, k], b [batch.., k, n], bias [n]  ->  y [batches, m, n], unit column stride
@@ -41,18 +54,6 @@ struct Params {
 @group(0) @binding(4) var<storage, read> e: array<f32>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
 @group(0) @binding(6) var<storage, read_write> sums: array<f32>;
-
-// The four batch coordinates of a flat batch number; the last is the fastest.
-fn batch_coords(batch: u32) -> vec4<u32> {
-  let s = params.batch_shape;
-  let z = batch / s.w;
-  let y = z / s.z;
-  return vec4(y / s.y, y % s.y, z % s.z, batch % s.w);
-}
-
-fn dot_u32(p: vec4<u32>, q: vec4<u32>) -> u32 {
-  return p.x * q.x + p.y * q.y + p.z * q.z + p.w * q.w;
-}
 
 // Sums over k of four rows of A per lane, 32 per workgroup; in blocks of 32, so that errors do not grow with k.
 fn sum_rows(block: u32, lane: u32) {

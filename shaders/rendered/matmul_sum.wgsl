@@ -20,6 +20,8 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 
+// batches: where a product's matrices begin, from its number among the batches.
+
 // The four batch coordinates of a flat batch number; the last is the fastest.
 fn batch_coords(batch: u32) -> vec4<u32> {
   let s = params.batch_shape;
@@ -31,7 +33,6 @@ fn batch_coords(batch: u32) -> vec4<u32> {
 fn dot_u32(p: vec4<u32>, q: vec4<u32>) -> u32 {
   return p.x * q.x + p.y * q.y + p.z * q.z + p.w * q.w;
 }
-
 // matmul_sum: Y = apply(Σ over parts + bias): sums what a product wrote for each part of k, always in the same order.
 //
 //   a [batches, parts, m, n], contiguous from offset 0, bias [n]  ->  y [batches, m, n], contiguous

@@ -20,6 +20,8 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 
+// batches: where a product's matrices begin, from its number among the batches.
+
 // The four batch coordinates of a flat batch number; the last is the fastest.
 fn batch_coords(batch: u32) -> vec4<u32> {
   let s = params.batch_shape;
@@ -31,7 +33,6 @@ fn batch_coords(batch: u32) -> vec4<u32> {
 fn dot_u32(p: vec4<u32>, q: vec4<u32>) -> u32 {
   return p.x * q.x + p.y * q.y + p.z * q.z + p.w * q.w;
 }
-
 // matmul_thin: Y = apply(A B + bias) for GPUs where y has few rows or few columns: the large operand is read once, from memory.
 //
 //   a [batch.., m, k], b [batch.., k, n], bias [n]  ->  y [batches * parts, m, n], unit column stride

@@ -34,14 +34,6 @@ pub(crate) struct Ready {
     pub work: u64,
 }
 
-impl Ready {
-    pub fn encode(&self, pass: &mut wgpu::ComputePass, group: &wgpu::BindGroup) {
-        pass.set_pipeline(&self.pipeline.raw);
-        pass.set_bind_group(0, group, &[self.params_at]);
-        pass.dispatch_workgroups(self.grid[0], self.grid[1], 1);
-    }
-}
-
 #[derive(Default)]
 pub(crate) struct State {
     launches: Vec<(Ready, wgpu::BindGroup)>,
@@ -345,21 +337,29 @@ impl Recorder {
     pub fn gather(&self, state: &mut State) {
         let launches = std::mem::take(&mut state.launches);
         if !launches.is_empty() {
-            self.pass(state, 0, |pass| {
-                launches.iter().for_each(|(launch, group)| launch.encode(pass, group));
-            });
+            // Their work was counted as they came.
+            self.pass(state, 0, launches.iter().map(|(launch, group)| (launch, group)));
         }
     }
 
-    /// Encodes a pass with so much work beyond what was counted before.
-    pub fn pass(&self, state: &mut State, work: u64, f: impl FnOnce(&mut wgpu::ComputePass)) {
+    /// Encodes launches as one pass, with so much work beyond what was counted before.
+    pub fn pass<'l>(
+        &self,
+        state: &mut State,
+        work: u64,
+        launches: impl Iterator<Item = (&'l Ready, &'l wgpu::BindGroup)>,
+    ) {
         state.work = state.work.saturating_add(work);
         let encoder = state.encoder.get_or_insert_with(|| self.new_encoder());
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
             label: Some("wgrad"),
             timestamp_writes: None,
         });
-        f(&mut pass);
+        for (launch, group) in launches {
+            pass.set_pipeline(&launch.pipeline.raw);
+            pass.set_bind_group(0, group, &[launch.params_at]);
+            pass.dispatch_workgroups(launch.grid[0], launch.grid[1], 1);
+        }
     }
 
     /// Encodes a copy; all launches recorded before must have been gathered.

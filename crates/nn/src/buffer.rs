@@ -1,11 +1,8 @@
 //! `Buffer`: a tensor of a layer that training does not learn by gradients, such as a running mean.
 
-use crate::Parameter;
-use std::{
-    fmt,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
-};
-use wgrad_core::{Device, Error, Result, Shape, Tensor};
+use crate::{Parameter, described::Described};
+use std::{fmt, sync::Arc};
+use wgrad_core::{Device, Result, Tensor};
 
 /// A tensor that belongs to a layer's state without being trained: it has a name, moves to a device with the
 /// model and is saved with it, but no gradient and no optimizer reaches it. Layers change it in place with
@@ -26,27 +23,13 @@ use wgrad_core::{Device, Error, Result, Shape, Tensor};
 /// # Ok::<(), wgrad_core::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Buffer(Arc<Inner>);
-
-struct Inner {
-    shape: Shape,
-    /// The first values, given away when the buffer is placed.
-    first: Mutex<Vec<f32>>,
-    placed: OnceLock<Tensor>,
-}
+pub struct Buffer(Arc<Described<Tensor>>);
 
 impl Buffer {
     /// A buffer of `shape` (f32) with its first values in row-major order.
     #[track_caller]
     pub fn new(shape: &[usize], values: Vec<f32>) -> Result<Self> {
-        let shape = Shape::new("buffer", shape)?;
-        if shape.numel() != values.len() {
-            return Err(Error::shape(
-                "buffer",
-                format!("{} values given, shape {shape:?} has {}", values.len(), shape.numel()),
-            ));
-        }
-        Ok(Self(Arc::new(Inner { shape, first: Mutex::new(values), placed: OnceLock::new() })))
+        Ok(Self(Arc::new(Described::new("buffer", shape, values)?)))
     }
 
     /// Sizes, outermost first.
@@ -57,16 +40,7 @@ impl Buffer {
     /// The tensor, outside any graph; an error as long as the model is on no device.
     #[track_caller]
     pub fn tensor(&self) -> Result<&Tensor> {
-        self.0.placed.get().ok_or_else(|| {
-            Error::argument(
-                "buffer",
-                format!(
-                    "the buffer {:?} is on no device yet; call .on(&device) on the model, and name \
-                     every field with buffers in module!(..)",
-                    self.shape()
-                ),
-            )
-        })
+        self.0.get()
     }
 
     /// Whether both are one and the same.
@@ -81,9 +55,8 @@ impl Buffer {
     /// Gets its memory; false if it has some already.
     #[track_caller]
     pub(crate) fn place(&self, device: &Device) -> Result<bool> {
-        let values =
-            std::mem::take(&mut *self.0.first.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(self.0.placed.set(Tensor::from_vec(values, self.shape(), device)?).is_ok())
+        let tensor = Tensor::from_vec(self.0.take_first(), self.shape(), device)?;
+        Ok(self.0.placed.set(tensor).is_ok())
     }
 }
 

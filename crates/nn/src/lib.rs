@@ -47,6 +47,7 @@ mod attention;
 mod batch_norm;
 mod buffer;
 mod data;
+mod described;
 mod dropout;
 mod embedding;
 mod init;

@@ -1,10 +1,8 @@
 //! `Parameter`: one trainable tensor of a layer, first described, then placed on a device.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
-};
-use wgrad_core::{Error, FlatParameters, Result, Shape, Tensor};
+use crate::described::Described;
+use std::{fmt, sync::Arc};
+use wgrad_core::{FlatParameters, Result, Tensor};
 
 /// One trainable tensor of a layer. It begins as a shape with its first values on the host and gets
 /// its memory when [`Module::on`](crate::Module::on) lays out the whole model in one buffer. A clone
@@ -23,14 +21,7 @@ use wgrad_core::{Error, FlatParameters, Result, Shape, Tensor};
 /// # Ok::<(), wgrad_core::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Parameter(Arc<Inner>);
-
-struct Inner {
-    shape: Shape,
-    /// The first values, given away when the parameter is placed.
-    first: Mutex<Vec<f32>>,
-    placed: OnceLock<Placed>,
-}
+pub struct Parameter(Arc<Described<Placed>>);
 
 struct Placed {
     flat: FlatParameters,
@@ -41,14 +32,7 @@ impl Parameter {
     /// A parameter of `shape` with its first values in row-major order.
     #[track_caller]
     pub fn new(shape: &[usize], values: Vec<f32>) -> Result<Self> {
-        let shape = Shape::new("parameter", shape)?;
-        if shape.numel() != values.len() {
-            return Err(Error::shape(
-                "parameter",
-                format!("{} values given, shape {shape:?} has {}", values.len(), shape.numel()),
-            ));
-        }
-        Ok(Self(Arc::new(Inner { shape, first: Mutex::new(values), placed: OnceLock::new() })))
+        Ok(Self(Arc::new(Described::new("parameter", shape, values)?)))
     }
 
     /// Sizes, outermost first.
@@ -59,17 +43,7 @@ impl Parameter {
     /// The tensor, a leaf of the gradient graph; an error as long as the model is on no device.
     #[track_caller]
     pub fn tensor(&self) -> Result<&Tensor> {
-        match self.0.placed.get() {
-            Some(placed) => Ok(&placed.tensor),
-            None => Err(Error::argument(
-                "parameter",
-                format!(
-                    "the parameter {:?} is on no device yet; call .on(&device) on the model, and name \
-                     every field with parameters in module!(..)",
-                    self.shape()
-                ),
-            )),
-        }
+        Ok(&self.0.get()?.tensor)
     }
 
     /// Whether both are one and the same.
@@ -84,7 +58,7 @@ impl Parameter {
 
     /// Gives the first values away.
     pub(crate) fn take_first(&self) -> Vec<f32> {
-        std::mem::take(&mut *self.0.first.lock().unwrap_or_else(PoisonError::into_inner))
+        self.0.take_first()
     }
 
     /// Takes its tensor from the buffer; false if it has one already.

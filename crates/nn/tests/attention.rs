@@ -1,37 +1,10 @@
 //! Attention layers against PyTorch 2 in f64, with weights that both compute from one formula.
 
-#[allow(dead_code, clippy::panic, reason = "the table serves other tests too")]
-#[path = "../../../tests/support/tolerance.rs"]
-mod tolerance;
+mod support;
 
+use support::{fill, near, numbers, tolerance};
 use wgrad_core::{DType, Device, ErrorKind, Result, Tensor};
 use wgrad_nn::{Init, Layer, Module, MultiHeadAttention, Rotary, TransformerBlock, eval};
-
-/// Numbers between -0.75 and 0.75 that f32 holds exactly; the seed shifts them.
-fn numbers(shape: &[usize], seed: usize) -> Result<Tensor> {
-    let count = shape.iter().product();
-    let values: Vec<f32> =
-        (0..count).map(|k: usize| ((k * 7 + seed * 5 + 3) % 13) as f32 / 8.0 - 0.75).collect();
-    Tensor::from_vec(values, shape, &Device::cpu())
-}
-
-/// Gives the parameters numbers by their order.
-fn fill(module: &impl Module) -> Result<()> {
-    for (i, (_, parameter)) in module.named_parameters().into_iter().enumerate() {
-        parameter.tensor()?.detach().assign(&numbers(parameter.shape(), i + 1)?)?;
-    }
-    Ok(())
-}
-
-#[track_caller]
-fn near(got: &Tensor, want: &[f64]) -> Result<()> {
-    let got = got.to_vec::<f32>()?;
-    assert_eq!(got.len(), want.len());
-    for (i, (&got, &want)) in got.iter().zip(want).enumerate() {
-        assert!(tolerance::of("chain").allows(got.into(), want), "{i}: {got} instead of {want}");
-    }
-    Ok(())
-}
 
 fn attention(causal: bool) -> Result<MultiHeadAttention> {
     let layer = MultiHeadAttention::new(4, 2, &mut Init::new(0))?;

@@ -1,7 +1,10 @@
 //! Convolutions over height and width: forward, for the input (which is the transposed convolution) and
 //! for the weight. Sequences are images of height 1.
 
-use super::{need_float, need_same, window};
+use super::{
+    need_float, need_same,
+    window::{self, as_image, four},
+};
 use crate::{
     Error, Grad, Meta, Pair, Precision, Result, Shape, Tensor,
     op::{Family, Saves},
@@ -75,14 +78,8 @@ impl Conv2dOptions {
 
     #[track_caller]
     fn check(&self, op: &'static str) -> Result<()> {
-        for (name, value) in [("stride", self.stride), ("dilation", self.dilation)] {
-            if value.contains(&0) {
-                return Err(Error::argument(
-                    op,
-                    format!("{name} {value:?}; it must be at least 1"),
-                ));
-            }
-        }
+        window::need_positive(op, "stride", self.stride)?;
+        window::need_positive(op, "dilation", self.dilation)?;
         if self.groups == 0 {
             return Err(Error::argument(op, "0 groups; there must be at least 1"));
         }
@@ -97,26 +94,17 @@ impl Conv2dOptions {
         size: [usize; 2],
         kernel: [usize; 2],
     ) -> Result<[usize; 2]> {
-        let mut counts = [0; 2];
-        for axis in 0..2 {
-            let (stride, padding, dilation) =
-                (self.stride[axis], self.padding[axis], self.dilation[axis]);
-            let count = window::count(size[axis], kernel[axis], stride, padding, dilation);
-            match count {
-                Some(count) if size[axis] > 0 => counts[axis] = count,
-                _ => {
-                    return Err(Error::shape(
-                        op,
-                        format!(
-                            "a kernel of {kernel:?} with dilation {:?} does not fit into {size:?} with padding {:?}; \
-                             use a smaller kernel or more padding",
-                            self.dilation, self.padding
-                        ),
-                    ));
-                }
-            }
+        match window::counts(size, kernel, self.stride, self.padding, self.dilation) {
+            Some(counts) => Ok(counts),
+            None => Err(Error::shape(
+                op,
+                format!(
+                    "a kernel of {kernel:?} with dilation {:?} does not fit into {size:?} with padding {:?}; \
+                     use a smaller kernel or more padding",
+                    self.dilation, self.padding
+                ),
+            )),
         }
-        Ok(counts)
     }
 
     /// Checks operands, types and channels of input side and output side against a weight; `[c_out, c_in]`.
@@ -136,17 +124,8 @@ impl Conv2dOptions {
     }
 }
 
-/// The four sizes of an operand, `[n, channels, height, width]` or a weight's.
-#[track_caller]
-fn four(op: &'static str, what: &str, x: &Meta) -> Result<[usize; 4]> {
-    let sizes: Result<[usize; 4], _> = x.shape.as_ref().try_into();
-    sizes.map_err(|_| {
-        Error::rank(
-            op,
-            format!("the {what} needs rank 4, got {:?} of rank {}", x.shape, x.shape.rank()),
-        )
-    })
-}
+const INPUT: &str = "the input needs rank 4";
+const WEIGHT: &str = "the weight needs rank 4";
 
 #[track_caller]
 fn check_bias(op: &'static str, x: &Meta, bias: Option<&Meta>, channels: usize) -> Result<()> {
@@ -191,8 +170,8 @@ impl Family for Conv {
         self.options.check(op)?;
         need_float(op, x)?;
         need_same(op, x, w)?;
-        let [n, channels, h, width] = four(op, "input", x)?;
-        let [.., kh, kw] = four(op, "weight", w)?;
+        let [n, channels, h, width] = four(op, INPUT, x)?;
+        let [.., kh, kw] = four(op, WEIGHT, w)?;
         let [c_out, c_in] = self.options.channels(op, &w.shape)?;
         if channels != c_in {
             return Err(Error::shape(
@@ -252,8 +231,8 @@ impl Family for ConvInput {
         self.options.check(op)?;
         need_float(op, dy)?;
         need_same(op, dy, w)?;
-        let [n, channels, oh, ow] = four(op, "input", dy)?;
-        let [.., kh, kw] = four(op, "weight", w)?;
+        let [n, channels, oh, ow] = four(op, INPUT, dy)?;
+        let [.., kh, kw] = four(op, WEIGHT, w)?;
         let [c_out, c_in] = self.options.channels(op, &w.shape)?;
         if channels != c_out {
             return Err(Error::shape(
@@ -317,7 +296,7 @@ impl Family for ConvWeight {
         need_float(op, x)?;
         need_same(op, x, dy)?;
         let ([n, c_in, h, w], [also_n, c_out, oh, ow]) =
-            (four(op, "input", x)?, four(op, "cotangent", dy)?);
+            (four(op, INPUT, x)?, four(op, "the cotangent needs rank 4", dy)?);
         let groups = self.options.groups;
         let windows = self.options.windows(op, [h, w], self.kernel)?;
         let divided = c_in.is_multiple_of(groups) && c_out.is_multiple_of(groups);
@@ -335,18 +314,6 @@ impl Family for ConvWeight {
     fn no_gradient(&self) -> Option<&'static str> {
         Some("second derivatives are not offered")
     }
-}
-
-/// A sequence `[n, channels, length]` as images of height 1; for a weight likewise.
-#[track_caller]
-fn as_image(op: &'static str, what: &str, x: &Tensor) -> Result<Tensor> {
-    if x.rank() != 3 {
-        return Err(Error::rank(
-            op,
-            format!("the {what} needs rank 3, got {:?} of rank {}", x.shape(), x.rank()),
-        ));
-    }
-    x.unsqueeze(2)
 }
 
 /// The same error of an operation that is made of another.
@@ -406,7 +373,8 @@ impl Tensor {
         options: &Conv2dOptions,
     ) -> Result<Tensor> {
         options.check("conv1d")?;
-        let (x, w) = (as_image("conv1d", "input", self)?, as_image("conv1d", "weight", weight)?);
+        let x = as_image("conv1d", "the input needs rank 3", self)?;
+        let w = as_image("conv1d", "the weight needs rank 3", weight)?;
         x.conv2d(&w, bias, &options.flat()).map_err(renamed("conv1d"))?.squeeze(2)
     }
 
@@ -436,8 +404,8 @@ impl Tensor {
         const OP: &str = "conv_transpose2d";
         let Pair(extra) = output_padding.into();
         options.check(OP)?;
-        let [.., kh, kw] = four(OP, "weight", &weight.meta())?;
-        let [.., h, w] = four(OP, "input", &self.meta())?;
+        let [.., kh, kw] = four(OP, WEIGHT, &weight.meta())?;
+        let [.., h, w] = four(OP, INPUT, &self.meta())?;
         let mut size = [0; 2];
         for (axis, (input, kernel)) in [(h, kh), (w, kw)].into_iter().enumerate() {
             let (stride, padding, dilation) =

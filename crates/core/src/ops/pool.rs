@@ -62,14 +62,8 @@ impl Pool2dOptions {
 
     #[track_caller]
     fn check(&self, op: &'static str) -> Result<()> {
-        for (name, value) in [("kernel", self.kernel), ("stride", self.stride)] {
-            if value.contains(&0) {
-                return Err(Error::argument(
-                    op,
-                    format!("{name} {value:?}; it must be at least 1"),
-                ));
-            }
-        }
+        window::need_positive(op, "kernel", self.kernel)?;
+        window::need_positive(op, "stride", self.stride)?;
         if (0..2).any(|axis| self.padding[axis] >= self.kernel[axis]) {
             return Err(Error::argument(
                 op,
@@ -85,14 +79,9 @@ impl Pool2dOptions {
     #[track_caller]
     fn windows(&self, op: &'static str, size: [usize; 2]) -> Result<[usize; 2]> {
         self.check(op)?;
-        let count = |axis: usize| {
-            let (kernel, stride) = (self.kernel[axis], self.stride[axis]);
-            window::count(size[axis], kernel, stride, self.padding[axis], 1)
-                .filter(|_| size[axis] > 0)
-        };
-        match (count(0), count(1)) {
-            (Some(h), Some(w)) => Ok([h, w]),
-            _ => Err(Error::shape(
+        match window::counts(size, self.kernel, self.stride, self.padding, [1; 2]) {
+            Some(counts) => Ok(counts),
+            None => Err(Error::shape(
                 op,
                 format!(
                     "a window of {:?} does not fit into {size:?} with padding {:?}; use a smaller one",
@@ -106,11 +95,7 @@ impl Pool2dOptions {
 #[track_caller]
 fn planes(op: &'static str, x: &Meta) -> Result<[usize; 4]> {
     need_float(op, x)?;
-    let sizes: Result<[usize; 4], _> = x.shape.as_ref().try_into();
-    sizes.map_err(|_| {
-        let (shape, rank) = (x.shape, x.shape.rank());
-        Error::rank(op, format!("needs [n, channels, height, width], got {shape:?} of rank {rank}"))
-    })
+    window::four(op, "needs [n, channels, height, width]", x)
 }
 
 /// x with height and width replaced.
@@ -286,17 +271,7 @@ impl Family for AvgPoolBackward {
     }
 }
 
-/// A sequence `[n, channels, length]` as images of height 1.
-#[track_caller]
-fn as_image(op: &'static str, x: &Tensor) -> Result<Tensor> {
-    if x.rank() != 3 {
-        return Err(Error::rank(
-            op,
-            format!("needs [n, channels, length], got {:?} of rank {}", x.shape(), x.rank()),
-        ));
-    }
-    x.unsqueeze(2)
-}
+const SEQUENCE: &str = "needs [n, channels, length]";
 
 impl Tensor {
     /// The largest element of each window: `[n, c, h, w]` becomes `[n, c, oh, ow]` with
@@ -362,7 +337,7 @@ impl Tensor {
     #[track_caller]
     pub fn max_pool1d(&self, options: &Pool2dOptions) -> Result<Tensor> {
         options.check("max_pool1d")?;
-        as_image("max_pool1d", self)?.max_pool2d(&options.flat())?.squeeze(2)
+        window::as_image("max_pool1d", SEQUENCE, self)?.max_pool2d(&options.flat())?.squeeze(2)
     }
 
     /// [`avg_pool2d`](Tensor::avg_pool2d) of `[n, c, length]` along the length: of each pair of options the second
@@ -377,7 +352,7 @@ impl Tensor {
     #[track_caller]
     pub fn avg_pool1d(&self, options: &Pool2dOptions) -> Result<Tensor> {
         options.check("avg_pool1d")?;
-        as_image("avg_pool1d", self)?.avg_pool2d(&options.flat())?.squeeze(2)
+        window::as_image("avg_pool1d", SEQUENCE, self)?.avg_pool2d(&options.flat())?.squeeze(2)
     }
 }
 

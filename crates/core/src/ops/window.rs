@@ -1,4 +1,7 @@
-//! Windows that slide over height and width: how many fit, and the two numbers that describe them.
+//! Windows that slide over height and width: how many fit, the two numbers that describe them, and what convolutions
+//! and poolings ask of their operands.
+
+use crate::{Error, Meta, Result, Tensor};
 
 /// Two numbers, for height and width. One number stands for both.
 ///
@@ -43,6 +46,51 @@ pub(crate) fn count(
 ) -> Option<usize> {
     let padded = padding.checked_mul(2)?.checked_add(size)?;
     Some(padded.checked_sub(reach(kernel, dilation)?)?.checked_div(stride)? + 1)
+}
+
+/// How many windows fit over height and width; `None` where none does, or there is nothing to slide over.
+pub(crate) fn counts(
+    size: [usize; 2],
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    padding: [usize; 2],
+    dilation: [usize; 2],
+) -> Option<[usize; 2]> {
+    let along = |i: usize| {
+        count(size[i], kernel[i], stride[i], padding[i], dilation[i]).filter(|_| size[i] > 0)
+    };
+    Some([along(0)?, along(1)?])
+}
+
+/// An error unless all numbers of the options of this name are at least 1.
+#[track_caller]
+pub(crate) fn need_positive(op: &'static str, name: &str, value: [usize; 2]) -> Result<()> {
+    if value.contains(&0) {
+        return Err(Error::argument(op, format!("{name} {value:?}; it must be at least 1")));
+    }
+    Ok(())
+}
+
+/// The four sizes of an operand, `[n, channels, height, width]` or a weight's; `needs` begins the error.
+#[track_caller]
+pub(crate) fn four(op: &'static str, needs: &str, x: &Meta) -> Result<[usize; 4]> {
+    match x.shape.as_ref().try_into() {
+        Ok(sizes) => Ok(sizes),
+        Err(_) => {
+            let (shape, rank) = (x.shape, x.shape.rank());
+            Err(Error::rank(op, format!("{needs}, got {shape:?} of rank {rank}")))
+        }
+    }
+}
+
+/// A sequence `[n, channels, length]` as images of height 1, or a weight likewise; `needs` begins the error.
+#[track_caller]
+pub(crate) fn as_image(op: &'static str, needs: &str, x: &Tensor) -> Result<Tensor> {
+    if x.rank() != 3 {
+        let (shape, rank) = (x.shape(), x.rank());
+        return Err(Error::rank(op, format!("{needs}, got {shape:?} of rank {rank}")));
+    }
+    x.unsqueeze(2)
 }
 
 #[cfg(test)]

@@ -299,17 +299,11 @@ impl GpuPlan {
                 self.recorder.flush(state)?;
             }
             if !piece.is_empty() {
-                self.pass(state, groups, piece);
+                let (launches, groups) = (&self.launches[piece.clone()], &groups[piece]);
+                let work = launches.iter().map(|launch| launch.work).fold(0, u64::saturating_add);
+                self.recorder.pass(state, work, launches.iter().zip(groups));
             }
         }
         Ok(())
-    }
-
-    fn pass(&self, state: &mut State, groups: &[wgpu::BindGroup], which: Range<usize>) {
-        let (launches, groups) = (&self.launches[which.clone()], &groups[which]);
-        let work = launches.iter().map(|launch| launch.work).fold(0, u64::saturating_add);
-        self.recorder.pass(state, work, |pass| {
-            launches.iter().zip(groups).for_each(|(launch, group)| launch.encode(pass, group));
-        });
     }
 }

@@ -83,7 +83,7 @@ pub(super) fn specialise(kernel: &mut Kernel, epilogue: &Epilogue) -> Result<Vec
         ("extra", u32::from(epilogue.extra.is_some())),
         ("activation", u32::from(!epilogue.is_empty())),
     ]);
-    kernel.parts.push("matmul_params");
+    kernel.parts.extend(["matmul_params", "batches"]);
     Ok(numbers)
 }
 

@@ -19,6 +19,7 @@ pub(super) fn lanes(
 ) -> Result<(Built, Numbers)> {
     let mut kernel = Kernel {
         name: "matmul_lanes",
+        parts: vec!["batches"],
         values: vec![
             ("rows", rows),
             ("cols4", cols4),

@@ -242,7 +242,8 @@ fn launch(product: &Product, variant: MatMulVariant, to: Slot, caps: &Caps) -> R
     let mut lanes = None;
     let Built { kernel, block: (block_m, block_n), numbers } = match variant {
         MatMulVariant::Tiled => {
-            let kernel = Kernel { name: "matmul_tiled", ..Kernel::default() };
+            let parts = vec!["batches"];
+            let kernel = Kernel { name: "matmul_tiled", parts, ..Kernel::default() };
             Built { kernel, block: (16, 16), numbers: None }
         }
         MatMulVariant::Registers { tile, .. } => registers::registers(tile, product)?,
