@@ -265,7 +265,7 @@ impl Work {
                     return Err(wrong(format!("made its reader panic: {}", text(&*panic))));
                 }
             };
-            if stacks.is_empty() {
+            if place == from {
                 stacks = sample.iter().map(|array| array.stack(to - from)).collect();
             }
             if sample.len() != stacks.len() {
