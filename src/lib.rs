@@ -41,7 +41,7 @@ pub mod prelude {
         Init, Layer, LayerNorm, Linear, Lion, Lstm, MaxPool1d, MaxPool2d, Mlp, MlpOptions, Module,
         MultiHeadAttention, Optimizer, Parameter, Positions, Recomputed, Residual, RmsNorm,
         RmsProp, Schedule, Scheduler, Sequential, Sgd, TransformerBlock, Visitor, accuracy,
-        count_correct, eval, module, training,
+        count_correct, eval, evaluating, module, training,
     };
     pub use wgrad_nn::{
         Array, Checkpoint, Checkpoints, Count, Csv, LoadWeights, Loader, Npy, Npz, Real, Rows,

@@ -378,7 +378,8 @@ fn walk(root: &Tensor, cotangent: Option<&Tensor>) -> Result<Gradients> {
     let Some(edge) = root.edge() else {
         return Err(Error::graph(
             "backward",
-            "this tensor depends on no leaf; make parameters with requiring_grad()",
+            "this tensor depends on no leaf; make parameters with requiring_grad(), and compute it outside of \
+             eval(..) and no_grad(..), which note nothing for backward; evaluating(..) is evaluation with gradients",
         )
         .at(at));
     };

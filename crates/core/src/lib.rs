@@ -35,7 +35,7 @@ pub use error::{Error, ErrorKind, Result, bad_index};
 pub use graph::no_grad;
 pub use layout::{Layout, collapse_together};
 pub use loss_scale::{LossScale, ScaleReport};
-pub use mode::{eval, train, training};
+pub use mode::{eval, evaluating, train, training};
 pub use op::{Meta, Op};
 pub use ops::attention::AttentionOptions;
 pub use ops::class_losses::CrossEntropyOptions;

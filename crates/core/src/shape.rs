@@ -88,6 +88,7 @@ impl Shape {
     }
 
     /// The shape both operands stretch to: aligned at the right, sizes equal or 1 (NumPy's rule).
+    #[track_caller]
     pub(crate) fn broadcast(op: &'static str, a: &[usize], b: &[usize]) -> Result<Shape> {
         let rank = a.len().max(b.len());
         let mut out = [0; MAX_RANK];

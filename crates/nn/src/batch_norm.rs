@@ -92,7 +92,8 @@ macro_rules! layer {
         /// In training ([`training`]) mean and variance are those of the batch, over all axes but the channels, and
         /// the running ones move towards them by a tenth (`momentum`), with the unbiased variance, as in
         /// PyTorch; that works inside a recorded `Step` too. Within [`eval`](crate::eval) the
-        /// running ones are used and stay. One value per channel in training is an error. PyTorch's counter
+        /// running ones are used and stay; [`evaluating`](crate::evaluating) does so with gradients, for a layer whose
+        /// statistics are frozen. One value per channel in training is an error. PyTorch's counter
         /// `num_batches_tracked` is left out, since nothing would read it; [`load_weights`](crate::load_weights) passes it by.
         #[derive(Debug)]
         pub struct $name(Channels);

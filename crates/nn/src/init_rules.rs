@@ -18,7 +18,8 @@ pub enum Fan {
 /// for both.
 #[track_caller]
 fn fans(shape: &[usize]) -> Result<(usize, usize)> {
-    let wrong = |why: &str| Err(Error::argument("init", format!("{why}, got {shape:?}")));
+    let at = std::panic::Location::caller();
+    let wrong = |why: &str| Err(Error::argument("init", format!("{why}, got {shape:?}")).at(at));
     let &[outputs, inputs, ref kernel @ ..] = shape else {
         return wrong("weights need rank 2 or more, [outputs, inputs, kernel..]");
     };

@@ -107,4 +107,4 @@ pub use state::{Count, Real, State, StateEntry, StateVisitor};
 #[cfg(feature = "trainer")]
 pub use trainer::{Epoch, History, Interrupt, Losses, Outcome, Stop, Trainer, Validation};
 pub use transformer::TransformerBlock;
-pub use wgrad_core::{eval, train, training};
+pub use wgrad_core::{eval, evaluating, train, training};

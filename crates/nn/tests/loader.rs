@@ -247,3 +247,21 @@ fn rows_that_do_not_belong_together() -> Tested {
     assert_eq!(empty.split(3)?.1.len(), 0);
     Ok(())
 }
+
+/// A sample without arrays before one with some was passed over, and the batch came short.
+#[test]
+fn a_first_sample_without_arrays_is_not_passed_over() -> Tested {
+    struct Gap;
+    impl Samples for Gap {
+        fn len(&self) -> usize {
+            3
+        }
+        fn get(&self, i: usize, _: &mut Stream) -> Result<Vec<Array>> {
+            if i == 0 { Ok(Vec::new()) } else { Ok(vec![Array::i32([], vec![i as i32])?]) }
+        }
+    }
+    let loader = Loader::new(Gap, 3, &Device::cpu())?.workers(0);
+    let error = loader.batches().next().ok_or("none")?.err().ok_or("no error")?;
+    assert!(error.message().contains("sample 1 has 1 arrays, those before it in the batch 0"));
+    Ok(())
+}

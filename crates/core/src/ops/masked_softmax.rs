@@ -72,6 +72,7 @@ impl Family for MaskedSoftmax {
 }
 
 /// An error unless the type is that of a mask.
+#[track_caller]
 pub(crate) fn need_mask(op: &'static str, dtype: DType) -> Result<()> {
     if dtype == DType::Bool {
         return Ok(());

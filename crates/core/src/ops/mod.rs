@@ -39,6 +39,7 @@ pub mod window;
 use crate::{DType, Error, Meta, Result};
 
 /// An error unless the type is floating-point.
+#[track_caller]
 pub(crate) fn need_float(op: &'static str, x: &Meta) -> Result<()> {
     if x.dtype.is_float() {
         return Ok(());
@@ -47,6 +48,7 @@ pub(crate) fn need_float(op: &'static str, x: &Meta) -> Result<()> {
 }
 
 /// An error unless the type is a number.
+#[track_caller]
 pub(crate) fn need_number(op: &'static str, x: &Meta) -> Result<()> {
     if x.dtype == DType::Bool {
         return Err(Error::dtype(op, "needs numbers, got bool; cast it first"));
@@ -55,6 +57,7 @@ pub(crate) fn need_number(op: &'static str, x: &Meta) -> Result<()> {
 }
 
 /// An error unless both types are equal: nothing is promoted silently.
+#[track_caller]
 pub(crate) fn need_same(op: &'static str, a: &Meta, b: &Meta) -> Result<()> {
     if a.dtype == b.dtype {
         return Ok(());
@@ -66,6 +69,7 @@ pub(crate) fn need_same(op: &'static str, a: &Meta, b: &Meta) -> Result<()> {
 }
 
 /// An error unless the type can index rows.
+#[track_caller]
 pub(crate) fn need_index(op: &'static str, x: &Meta) -> Result<()> {
     if matches!(x.dtype, DType::I32 | DType::U32) {
         return Ok(());

@@ -75,8 +75,8 @@ impl fmt::Display for PlanReport {
 /// run with given input shapes and once more at the second, to check that it does the same: a number that
 /// changes between runs must be an input or a tensor (an optimizer's learning rate is one), since a host number
 /// would stay what it was when the step was recorded. Tensors that the closure captures are used in place, so
-/// it sees their values at each run. A run within [`eval`](crate::eval), [`autocast`](crate::autocast) or [`no_grad`] has
-/// a plan of its own. Inside the closure nothing can be read or uploaded.
+/// it sees their values at each run. A run within [`eval`](crate::eval), [`evaluating`](crate::evaluating),
+/// [`autocast`](crate::autocast) or [`no_grad`] has a plan of its own. Inside the closure nothing can be read or uploaded.
 ///
 /// ```
 /// use wgrad_core::{Device, Step, Tensor};

@@ -281,12 +281,13 @@ impl Csv {
     /// The number of a column.
     #[track_caller]
     pub fn column(&self, name: &str) -> Result<usize> {
-        self.columns.iter().position(|column| column == name).ok_or_else(|| {
-            Error::argument(
+        match self.columns.iter().position(|column| column == name) {
+            Some(at) => Ok(at),
+            None => Err(Error::argument(
                 "csv",
                 format!("{}: there is no column {name:?}; there are {:?}", self.file, self.columns),
-            )
-        })
+            )),
+        }
     }
 
     /// Columns as numbers `[rows, columns]` (f32), in the given order. A cell that is no number is an error with

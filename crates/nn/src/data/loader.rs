@@ -5,7 +5,7 @@ use crate::{Count, State, StateVisitor};
 use std::{
     any::Any,
     collections::VecDeque,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, Location, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -161,7 +161,8 @@ impl Loader {
     /// the epoch's iterator ends; the next call tries the same batch again.
     ///
     /// Each error is of kind `Data` and names the sample: what its reader said, a panic in it, a NaN, a shape unlike
-    /// the others'.
+    /// the others'. It is placed at the line of this call.
+    #[track_caller]
     pub fn batches(&self) -> LoaderBatches<'_> {
         let (epoch, first) = (self.epoch.get(), self.taken.get());
         let count = self.batches_per_epoch();
@@ -183,6 +184,7 @@ impl Loader {
         }
         LoaderBatches {
             loader: self,
+            at: Location::caller(),
             work,
             sources,
             first: next,
@@ -255,12 +257,15 @@ impl Work {
             let sample = catch_unwind(AssertUnwindSafe(|| self.data.get(i, &mut random)));
             let sample = match sample {
                 Ok(Ok(sample)) => sample,
-                Ok(Err(error)) => return Err(wrong(format!("cannot be had: {error}"))),
+                Ok(Err(error)) => {
+                    let (op, message) = (error.op(), error.message());
+                    return Err(wrong(format!("cannot be had: {op}: {message}")));
+                }
                 Err(panic) => {
                     return Err(wrong(format!("made its reader panic: {}", text(&*panic))));
                 }
             };
-            if stacks.is_empty() {
+            if place == from {
                 stacks = sample.iter().map(|array| array.stack(to - from)).collect();
             }
             if sample.len() != stacks.len() {
@@ -323,6 +328,8 @@ impl Worker {
 /// What is left of an epoch; made by [`Loader::batches`].
 pub struct LoaderBatches<'l> {
     loader: &'l Loader,
+    /// Whose line errors name: a `for` loop's calls of `next` have none.
+    at: &'static Location<'static>,
     work: Arc<Work>,
     sources: Vec<Worker>,
     first: usize,
@@ -397,7 +404,7 @@ impl Iterator for LoaderBatches<'_> {
         if self.ready.is_empty() {
             self.advance(true);
         }
-        let batch = self.ready.pop_front()?;
+        let batch = self.ready.pop_front()?.map_err(|error| error.at(self.at));
         if batch.is_err() {
             self.ended = true;
             return Some(batch);

@@ -290,10 +290,13 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
 
 #[track_caller]
 fn fill(file: &str, from: &mut impl Read, into: &mut [u8]) -> Result<()> {
-    from.read_exact(into).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => damaged(file, "truncated within the header"),
-        _ => failed(file, &error),
-    })
+    match from.read_exact(into) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(damaged(file, "truncated within the header"))
+        }
+        Err(error) => Err(failed(file, &error)),
+    }
 }
 
 #[track_caller]

@@ -66,12 +66,13 @@ impl Npz {
     /// One array.
     #[track_caller]
     pub fn get(&self, name: &str) -> Result<&Npy> {
-        let found = self.arrays.iter().find(|(other, _)| other == name);
-        found.map(|(_, array)| array).ok_or_else(|| {
-            let text =
-                format!("{}: there is no array {name:?}; there are {:?}", self.file, self.names());
-            Error::argument("npz", text)
-        })
+        match self.arrays.iter().find(|(other, _)| other == name) {
+            Some((_, array)) => Ok(array),
+            None => Err(Error::argument(
+                "npz",
+                format!("{}: there is no array {name:?}; there are {:?}", self.file, self.names()),
+            )),
+        }
     }
 }
 

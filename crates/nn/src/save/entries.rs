@@ -12,6 +12,7 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     fs::File,
     io::{BufReader, Read},
+    panic::Location,
     path::Path,
 };
 use wgrad_core::{DType, Device, Element, Error, ErrorKind, READ_TIMEOUT, Result, Tensor};
@@ -140,7 +141,8 @@ pub(super) fn save(
     let (start, digits) = Header::write(op, &tensors, &notes)?;
 
     let file = path.display().to_string();
-    let io = |error: std::io::Error| super::failed(op, &file, &error);
+    let at = Location::caller();
+    let io = |error: std::io::Error| super::failed(op, &file, &error).at(at);
     let mut out = Replacement::begin(path, disk).map_err(io)?;
     let mut sum = crc32fast::Hasher::new();
     sum.update(&start);
@@ -199,6 +201,7 @@ fn begin(handle: &Handle) -> Result<Reading> {
 
 impl Reading {
     /// The bytes, little-endian whatever the host is.
+    #[track_caller]
     fn wait(self) -> Result<Vec<u8>> {
         macro_rules! bytes {
             ($read:expr, $x:ident => $bytes:expr) => {
@@ -274,7 +277,8 @@ pub(super) fn load(path: &Path, entries: &[Entry], how: &How) -> Result<Loaded> 
     let op = how.op;
     distinct(op, entries)?;
     let file = path.display().to_string();
-    let io = |error: std::io::Error| super::failed(op, &file, &error);
+    let at = Location::caller();
+    let io = |error: std::io::Error| super::failed(op, &file, &error).at(at);
     let opened = File::open(path).map_err(io)?;
     let about = opened.metadata().map_err(io)?;
     if !about.is_file() {
@@ -464,7 +468,9 @@ fn value<'a>(
     stored: &Stored,
     bytes: &[u8],
 ) -> Result<(Option<Value<'a>>, bool)> {
-    let internal = || Error::internal(op, format!("{} bytes of {}", bytes.len(), stored.dtype));
+    let at = Location::caller();
+    let internal =
+        || Error::internal(op, format!("{} bytes of {}", bytes.len(), stored.dtype)).at(at);
     Ok(match handle {
         Handle::Count(count) => {
             let value = one(bytes).map(u64::from_le_bytes).ok_or_else(internal)?;

@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeMap, HashSet},
     fmt,
     io::Read,
+    panic::Location,
 };
 use wgrad_core::{Error, Result};
 
@@ -54,7 +55,8 @@ impl Header {
     /// asked for, and the header must lie within the file.
     #[track_caller]
     pub fn read(op: &'static str, name: &str, from: &mut impl Read, length: u64) -> Result<Self> {
-        let damaged = |what: String| Error::format(op, format!("{name}: {what}"));
+        let at = Location::caller();
+        let damaged = |what: String| Error::format(op, format!("{name}: {what}")).at(at);
         let mut size = [0; START as usize];
         if length < START {
             return Err(damaged(format!(
@@ -162,7 +164,8 @@ impl Header {
         let mut all = notes.clone();
         all.insert(CHECKSUM.to_owned(), ZEROS.to_owned());
         all.insert(MARK.to_owned(), "1".to_owned());
-        let internal = |error: String| Error::internal(op, error);
+        let at = Location::caller();
+        let internal = |error: String| Error::internal(op, error).at(at);
         let checked = Metadata::new(None, infos).map_err(|error| internal(error.to_string()))?;
         let json = |error: serde_json::Error| internal(error.to_string());
         let tensors = serde_json::to_string(&checked).map_err(json)?;
