@@ -2,10 +2,10 @@
 #![cfg(feature = "trainer")]
 
 use std::{cell::Cell, env, fs, path::PathBuf};
-use wgrad_core::{Device, Error, Result, Tensor, cpu::Cpu};
+use wgrad_core::{DType, Device, Error, ErrorKind, Result, Tensor, cpu::Cpu};
 use wgrad_nn::{
-    Array, Checkpoint, Layer, Loader, Mlp, Module, Optimizer, Outcome, Rows, Sgd, Stop, Trainer,
-    Validation,
+    Array, Checkpoint, Layer, Loader, Losses, Mlp, Module, Optimizer, Outcome, Rows, Sgd, Stop,
+    Trainer, Validation,
 };
 
 type Tested = std::result::Result<(), Box<dyn std::error::Error>>;
@@ -144,6 +144,31 @@ fn resumed_from_a_used_loader() -> Tested {
     assert_eq!((extended.steps, same, epochs(&extended)), (30, values, vec![0, 1, 2, 3, 4]));
     for folder in [whole, parts, more] {
         fs::remove_dir_all(folder)?;
+    }
+    Ok(())
+}
+
+/// The record would hold the mean over the numbers that happen to be there, or nothing at all.
+#[test]
+fn a_loss_of_several_numbers_or_none() -> Tested {
+    let cpu = Device::cpu();
+    for shape in [&[4][..], &[4, 1], &[0], &[2, 0]] {
+        let loss = |_: &[Tensor]| Tensor::full(shape, 1.0, DType::F32, &cpu);
+        let of_run = Trainer::new(1).quiet().run(&loader(&cpu)?, loss, || Ok(Validation::new(1.0)));
+        let of_losses = Losses::new(1).push(loss(&[])?, 4);
+        for error in [of_run.err(), of_losses.err()] {
+            let error = error.ok_or("a loss of several numbers passed")?;
+            assert_eq!(error.kind(), ErrorKind::Shape);
+            let text = error.message();
+            assert!(text.contains(&format!("{shape:?}")) && text.contains("mean_all()"), "{error}");
+            assert!(error.location().file().ends_with("trainer_again.rs"), "{error}");
+        }
+    }
+    for shape in [&[][..], &[1], &[1, 1]] {
+        let loss = |_: &[Tensor]| Tensor::full(shape, 2.0, DType::F32, &cpu);
+        let outcome =
+            Trainer::new(1).quiet().run(&loader(&cpu)?, loss, || Ok(Validation::new(1.0)))?;
+        assert_eq!(outcome.history.epochs()[0].train_loss, 2.0);
     }
     Ok(())
 }

@@ -239,8 +239,8 @@ impl Trainer {
     /// first, with the epoch's steps and without a record of it: a resume goes on with the next epoch.
     ///
     /// # Errors
-    /// What loader, step, validation and checkpoints give; `Data` for a loss that is NaN or infinite; `Argument`
-    /// for a resume without a folder, and for a new run in a folder that has checkpoints already.
+    /// What loader, step, validation and checkpoints give; `Shape` for a loss that is not one number; `Data` for one that
+    /// is NaN or infinite; `Argument` for a resume without a folder, and for a new run in a folder that has checkpoints already.
     #[track_caller]
     pub fn run(
         &self,
