@@ -143,6 +143,12 @@ impl Loader {
         self.taken.get()
     }
 
+    /// Puts it at the start of the epoch it stands in.
+    #[cfg(feature = "trainer")]
+    pub(crate) fn begin_epoch(&self) {
+        self.taken.set(0);
+    }
+
     /// How many batches an epoch has.
     pub fn batches_per_epoch(&self) -> usize {
         match self.drop_last {
@@ -156,9 +162,10 @@ impl Loader {
         self.data.len()
     }
 
-    /// The batches of this epoch that are still to come, each with one tensor for each array of a sample,
-    /// stacked along a new first axis. When all are taken the next call begins the next epoch. After an error
-    /// the epoch's iterator ends; the next call tries the same batch again.
+    /// The batches of this epoch that are still to come: in an epoch that was left (by `break`, or after a look at
+    /// its first batch) it goes on behind the last batch that was taken. When all are taken, and the iterator has said
+    /// so with `None`, the next call begins the next epoch. Each batch has one tensor for each array of a sample,
+    /// stacked along a new first axis. After an error the epoch's iterator ends; the next call tries the same batch again.
     ///
     /// Each error is of kind `Data` and names the sample: what its reader said, a panic in it, a NaN, a shape unlike
     /// the others'. It is placed at the line of this call.

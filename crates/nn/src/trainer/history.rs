@@ -9,7 +9,7 @@ use wgrad_core::{Error, Result};
 /// What an epoch showed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Epoch {
-    /// From 0.
+    /// From 0: the run's first, whatever the loader has behind it.
     pub epoch: u64,
     /// Steps taken up to its end.
     pub step: u64,

@@ -1,6 +1,6 @@
 //! `Losses`: losses read some steps later, so that nobody waits while the device works.
 
-use wgrad_core::{READ_TIMEOUT, Read, Result, Tensor};
+use wgrad_core::{Error, READ_TIMEOUT, Read, Result, Tensor};
 
 /// Losses on their way from the device. They are asked for a few at a time, and waited for when the next few are
 /// asked for: by then they are there, and the device never stands still.
@@ -30,9 +30,23 @@ impl Losses {
         Self { every: every.max(1), waiting: Vec::new(), asked: Vec::new(), arrived: Vec::new() }
     }
 
-    /// Takes a step's loss (f32, one number) and the number of samples it is the mean of.
+    /// Takes a step's loss (f32, one number: `[]`, `[1]` and so on) and the number of samples it is the mean of.
+    ///
+    /// # Errors
+    /// `Shape` for a loss of several numbers or none, which `mean_all()` makes one; what reading gives.
     #[track_caller]
     pub fn push(&mut self, loss: Tensor, samples: usize) -> Result<()> {
+        let count = loss.numel();
+        if count != 1 {
+            return Err(Error::shape(
+                "losses",
+                format!(
+                    "a loss of the shape {:?} has {count} numbers, and a step's loss is one number; \
+                     its mean is loss.mean_all()",
+                    loss.shape()
+                ),
+            ));
+        }
         self.waiting.push((loss, samples));
         if self.waiting.len() < self.every {
             return Ok(());

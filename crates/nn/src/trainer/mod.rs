@@ -61,11 +61,11 @@ pub enum Stop {
 pub struct Outcome {
     /// Why it ended.
     pub stop: Stop,
-    /// Steps taken, those before a resume too.
+    /// Steps taken by this run, those before a resume too.
     pub steps: u64,
     /// The record of all epochs.
     pub history: History,
-    /// The best epoch, from 0, and its validation loss.
+    /// The best epoch, from 0 as in the record, and its validation loss.
     pub best: Option<(u64, f64)>,
 }
 
@@ -118,6 +118,8 @@ pub struct Trainer {
 
 /// How far a run is: a part of its checkpoints.
 struct Progress {
+    /// The loader's epoch that is the run's first.
+    start: Count,
     steps: Count,
     /// Of this epoch so far, over samples.
     loss: Real,
@@ -129,6 +131,7 @@ struct Progress {
 
 impl State for Progress {
     fn state(&self, v: &mut StateVisitor) {
+        v.count("start", &self.start);
         v.count("steps", &self.steps);
         v.real("loss", &self.loss);
         v.count("samples", &self.samples);
@@ -138,20 +141,41 @@ impl State for Progress {
     }
 }
 
-/// Losses that are read at once: often enough for a progress bar, and never waited for while the device works.
-const READ_EVERY: usize = 16;
-
-impl Trainer {
-    /// Over so many epochs, with a progress bar and nothing else.
-    pub fn new(epochs: u64) -> Self {
-        let progress = Progress {
+impl Progress {
+    fn new() -> Self {
+        Self {
+            start: Count::new(0),
             steps: Count::new(0),
             loss: Real::new(0.0),
             samples: Count::new(0),
             best: Real::new(f64::INFINITY),
             best_epoch: Count::new(0),
             since_best: Count::new(0),
-        };
+        }
+    }
+
+    /// As it is before the first step of a run that begins at an epoch of the loader.
+    fn begin(&self, epoch: u64) {
+        self.start.set(epoch);
+        self.steps.set(0);
+        self.best.set(f64::INFINITY);
+        self.best_epoch.set(0);
+        self.since_best.set(0);
+        self.begin_epoch();
+    }
+
+    fn begin_epoch(&self) {
+        self.loss.set(0.0);
+        self.samples.set(0);
+    }
+}
+
+/// Losses that are read at once: often enough for a progress bar, and never waited for while the device works.
+const READ_EVERY: usize = 16;
+
+impl Trainer {
+    /// Over so many epochs in each [`run`](Self::run), with a progress bar and nothing else.
+    pub fn new(epochs: u64) -> Self {
         Self {
             epochs,
             patience: None,
@@ -159,7 +183,7 @@ impl Trainer {
             resume: false,
             save_every: 1,
             kept: None,
-            progress,
+            progress: Progress::new(),
         }
     }
 
@@ -173,7 +197,9 @@ impl Trainer {
         Ok(self)
     }
 
-    /// Goes on from the latest checkpoint in the folder, if there is one.
+    /// Goes on with the run in the folder, if there is one, from its latest checkpoint: up to the number of epochs
+    /// that this trainer has, those before the resume counted. A run that has as many is over and trains nothing; give
+    /// more epochs to go on with it.
     #[must_use]
     pub fn resume(mut self, yes: bool) -> Self {
         self.resume = yes;
@@ -202,13 +228,19 @@ impl Trainer {
         self
     }
 
-    /// Trains: `step` takes a batch, moves the parameters and returns the loss (a tensor with one number, which
+    /// Trains so many epochs as [`new`](Self::new) was told, from where the loader stands: epochs that it has behind
+    /// it do not count, and one in whose middle it stands begins anew, so that looking at a batch before costs the run
+    /// nothing. To call it again, after an interruption too, is a new run with as many epochs: steps, record, best epoch
+    /// and patience begin from zero, and only model, optimizer and loader are what the run before left. With a folder
+    /// there is no second run: with [`resume`](Self::resume) the one that is there goes on, without it that is an error.
+    ///
+    /// `step` takes a batch, moves the parameters and returns the loss (a tensor with one number, which
     /// is read some steps later); `validate` is called after each epoch, within [`eval`]. If it fails, the state is saved
     /// first, with the epoch's steps and without a record of it: a resume goes on with the next epoch.
     ///
     /// # Errors
-    /// What loader, step, validation and checkpoints give; `Data` for a loss that is NaN or infinite; `Argument`
-    /// for a resume without a folder, and for a new run in a folder that has checkpoints already.
+    /// What loader, step, validation and checkpoints give; `Shape` for a loss that is not one number; `Data` for one that
+    /// is NaN or infinite; `Argument` for a resume without a folder, and for a new run in a folder that has checkpoints already.
     #[track_caller]
     pub fn run(
         &self,
@@ -222,13 +254,15 @@ impl Trainer {
             (kept, checkpoint, folder)
         });
         let mut history = History::default();
+        let mut resumed = false;
         if self.resume {
             let Some((kept, checkpoint, folder)) = &kept else {
                 return Err(Error::argument("trainer", "resume needs a folder; call folder(..)"));
             };
             let record = History::read(folder.join("metrics.jsonl"))?;
             if kept.resume(checkpoint)?.is_some() {
-                history = record.before(loader.epoch());
+                history = record.before(loader.epoch().saturating_sub(progress.start.get()));
+                resumed = true;
             }
         }
         if let (false, Some((kept, ..))) = (self.resume, &kept)
@@ -237,8 +271,8 @@ impl Trainer {
             return Err(Error::argument(
                 "trainer",
                 format!(
-                    "the folder has checkpoints of an earlier run, up to step {step}; resume(true) goes on with it, \
-                     a new run needs another folder"
+                    "the folder has checkpoints of an earlier run, up to step {step}; resume(true) goes on with it \
+                     (and with more epochs, if it is over), a new run needs another folder"
                 ),
             ));
         }
@@ -256,12 +290,16 @@ impl Trainer {
             ));
         }
         let interrupt = Interrupt::watch()?;
+        if !resumed {
+            loader.begin_epoch();
+            progress.begin(loader.epoch());
+        }
         let mut unsaved = false;
         let stop = loop {
             if self.patience.is_some_and(|patience| progress.since_best.get() >= patience.max(1)) {
                 break Stop::Early;
             }
-            let epoch = loader.epoch();
+            let epoch = loader.epoch().saturating_sub(progress.start.get());
             if epoch >= self.epochs {
                 break Stop::Done;
             }
@@ -293,8 +331,7 @@ impl Trainer {
             let found = match eval(&mut validate) {
                 Ok(found) => found,
                 Err(error) => {
-                    progress.loss.set(0.0);
-                    progress.samples.set(0);
+                    progress.begin_epoch();
                     return Err(match save(&history) {
                         Ok(()) => error,
                         Err(other) => also(error, &other),
@@ -318,8 +355,7 @@ impl Trainer {
                 loss: found.loss,
                 metrics: found.metrics,
             });
-            progress.loss.set(0.0);
-            progress.samples.set(0);
+            progress.begin_epoch();
             // The best first: a state that names an epoch as best must find it there when it is resumed.
             if let (true, Some((kept, checkpoint, _))) = (improved, &kept) {
                 kept.save_best(checkpoint)?;
