@@ -143,7 +143,7 @@ fn scopes_within_scopes() -> Result<()> {
     assert!(evaluating(noted)? && !training_in(evaluating));
     assert!(!eval(|| evaluating(noted))?, "eval around it keeps gradients off");
     assert!(!evaluating(|| eval(noted))?);
-    assert!(evaluating(|| train(|| training())) && training());
+    assert!(evaluating(|| train(training)) && training());
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! Every error names the caller's line, never one of this library's own.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 use std::{fs, path::PathBuf, thread, time::Duration};
 use wgrad_core::{
     AttentionOptions, CrossEntropyOptions, DType, Device, Error, Result, Tensor, philox::Stream,
