@@ -172,3 +172,64 @@ fn a_loss_of_several_numbers_or_none() -> Tested {
     }
     Ok(())
 }
+
+/// A file that a crash cut off costs the epochs since the one before it, and not the run.
+#[test]
+fn resumed_behind_a_damaged_file() -> Tested {
+    let folder = folder("damaged")?;
+    let train = |n: u64, resume: bool| -> Result<(Outcome, Vec<f32>)> {
+        let cpu = Device::new(Box::new(Cpu::new()));
+        let model = Mlp::with_seed(&[1, 8, 1], 1, &cpu)?;
+        let sgd = Sgd::new(&model, 0.05)?;
+        let outcome = Trainer::new(n)
+            .folder(&folder, Checkpoint::new().module("model", &model))?
+            .resume(resume)
+            .quiet()
+            .run(
+                &loader(&cpu)?,
+                |b| {
+                    let loss = model.forward(&b[0])?.mse(&b[1])?;
+                    sgd.step(&loss.backward()?)?;
+                    Ok(loss)
+                },
+                || Ok(Validation::new(1.0)),
+            )?;
+        Ok((outcome, model.parameters()?.values().to_vec()?))
+    };
+    let (whole, values) = train(4, false)?;
+    assert!(whole.damaged.is_empty());
+    let file = |step: u64| folder.join(format!("step-{step:010}.safetensors"));
+    let cut = |step| {
+        let bytes = fs::read(file(step))?;
+        fs::write(file(step), &bytes[..bytes.len() / 2])
+    };
+    cut(24)?;
+    cut(18)?;
+    let (resumed, same) = train(4, true)?;
+    assert_eq!((resumed.stop, resumed.steps, same), (Stop::Done, 24, values));
+    assert_eq!(epochs(&resumed), [0, 1, 2, 3]);
+    let damaged: Vec<_> = resumed.damaged.iter().map(|(path, _)| path.clone()).collect();
+    assert_eq!(damaged, [file(24), file(18)]);
+    assert!(resumed.damaged.iter().all(|(_, error)| error.kind() == ErrorKind::Format));
+    // Both were written anew.
+    assert!(train(4, true)?.0.damaged.is_empty());
+
+    // With none that is whole the error says what is left to do.
+    for step in [12, 18, 24] {
+        cut(step)?;
+    }
+    let error = train(4, true).err().ok_or("a damaged run went on")?;
+    assert_eq!(error.kind(), ErrorKind::Format);
+    for part in ["step-0000000024", "no older checkpoint", "best.safetensors", "another folder"] {
+        assert!(error.message().contains(part), "{part}: {error}");
+    }
+    // A record that is damaged names its file and the way out.
+    fs::write(folder.join("metrics.jsonl"), "{\"epoch\":0,")?;
+    let error = train(4, true).err().ok_or("a damaged record was read")?;
+    assert!(
+        error.message().contains("metrics.jsonl") && error.message().contains("remove"),
+        "{error}"
+    );
+    fs::remove_dir_all(&folder)?;
+    Ok(())
+}

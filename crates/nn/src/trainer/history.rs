@@ -72,7 +72,11 @@ impl History {
                 None => {
                     return Err(Error::format(
                         "history",
-                        format!("{}, line {}: no epoch's record", path.display(), number + 1),
+                        format!(
+                            "{}, line {}: no epoch's record; remove the line, or the file to go on without a record",
+                            path.display(),
+                            number + 1
+                        ),
                     ));
                 }
             }

@@ -9,13 +9,13 @@ pub use history::{Epoch, History};
 pub use interrupt::Interrupt;
 pub use losses::Losses;
 
-use crate::{Checkpoint, Checkpoints, Count, Loader, Real, State, StateVisitor, eval};
+use crate::{Checkpoint, Checkpoints, Count, Loader, Real, Resumed, State, StateVisitor, eval};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     path::{Path, PathBuf},
     time::Instant,
 };
-use wgrad_core::{Error, Result, Tensor};
+use wgrad_core::{Error, ErrorKind, Result, Tensor};
 
 /// What a validation found.
 ///
@@ -67,6 +67,8 @@ pub struct Outcome {
     pub history: History,
     /// The best epoch, from 0 as in the record, and its validation loss.
     pub best: Option<(u64, f64)>,
+    /// Newer checkpoints that were damaged when the run was resumed, each with its error.
+    pub damaged: Vec<(PathBuf, Error)>,
 }
 
 /// A training loop: epochs over a loader, a record of losses, a progress bar, the best and the latest
@@ -199,7 +201,8 @@ impl Trainer {
 
     /// Goes on with the run in the folder, if there is one, from its latest checkpoint: up to the number of epochs
     /// that this trainer has, those before the resume counted. A run that has as many is over and trains nothing; give
-    /// more epochs to go on with it.
+    /// more epochs to go on with it. A checkpoint that is damaged is passed over for the one before it, as
+    /// [`Checkpoints::resume_or_older`] does; the log warns of it, and [`Outcome::damaged`] names it.
     #[must_use]
     pub fn resume(mut self, yes: bool) -> Self {
         self.resume = yes;
@@ -254,13 +257,14 @@ impl Trainer {
             (kept, checkpoint, folder)
         });
         let mut history = History::default();
-        let mut resumed = false;
+        let (mut resumed, mut damaged) = (false, Vec::new());
         if self.resume {
             let Some((kept, checkpoint, folder)) = &kept else {
                 return Err(Error::argument("trainer", "resume needs a folder; call folder(..)"));
             };
             let record = History::read(folder.join("metrics.jsonl"))?;
-            if kept.resume(checkpoint)?.is_some() {
+            if let Some(found) = latest_whole(kept, checkpoint)? {
+                damaged = found.damaged;
                 history = record.before(loader.epoch().saturating_sub(progress.start.get()));
                 resumed = true;
             }
@@ -373,7 +377,7 @@ impl Trainer {
         }
         let best = progress.best.get();
         let best = (best < f64::INFINITY).then(|| (progress.best_epoch.get(), best));
-        Ok(Outcome { stop, steps: progress.steps.get(), history, best })
+        Ok(Outcome { stop, steps: progress.steps.get(), history, best, damaged })
     }
 
     /// Adds the losses that have arrived to the epoch's; the last of them.
@@ -412,6 +416,38 @@ impl Trainer {
             Ok(style) => bar.with_style(style.progress_chars("=> ")),
             Err(_) => bar,
         }
+    }
+}
+
+/// Loads the latest checkpoint that is not damaged; it and the log say which were passed over.
+#[track_caller]
+fn latest_whole(kept: &Checkpoints, checkpoint: &Checkpoint) -> Result<Option<Resumed>> {
+    let damage = |error: &Error| matches!(error.kind(), ErrorKind::Format | ErrorKind::Io);
+    let found = match kept.resume_or_older(checkpoint) {
+        // That error is of the oldest file; the latest is the one that matters.
+        Err(error) if damage(&error) => kept.resume(checkpoint),
+        found => found,
+    };
+    match found {
+        Ok(Some(found)) => {
+            for (_, error) in &found.damaged {
+                log::warn!(
+                    "{}; the run goes on from the older {}",
+                    error.message(),
+                    found.path.display()
+                );
+            }
+            Ok(Some(found))
+        }
+        Err(error) if damage(&error) => {
+            let text = format!(
+                "{}; no older checkpoint in the folder is whole. Begin anew in another folder, with the weights of \
+                 best.safetensors if that file is whole (LoadWeights::new().part(..) loads them)",
+                error.message()
+            );
+            Err(Error::new(error.kind(), error.op().to_owned(), text).at(error.location()))
+        }
+        found => found,
     }
 }
 
