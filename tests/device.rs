@@ -10,8 +10,9 @@
 mod support;
 
 use std::time::Duration;
-use wgrad::{AdapterChoice, Device, Error, ErrorKind, Result, Tensor};
-use wgrad_gpu::Gpu;
+use support::devices;
+use wgrad::{AdapterChoice, Device, Error, ErrorKind, Result, Step, Tensor};
+use wgrad_gpu::{Edit, Gpu, Options};
 
 /// A device of this test's own, so that losing it harms no other.
 fn own() -> Result<Device> {
@@ -38,6 +39,28 @@ fn two_reads_wait_in_any_order() -> Result<()> {
     let second = x.try_add(1.0)?.read::<f32>()?;
     assert_eq!(second.wait(Duration::from_secs(60))?, [2.0, 3.0]);
     assert_eq!(first.wait(Duration::from_secs(60))?, [1.0, 2.0]);
+    Ok(())
+}
+
+/// Pipelines of a plan are built side by side; one that cannot be built is told by its operation all the same.
+fn a_kernel_that_a_plan_lacks_is_an_error_with_its_line() -> Result<()> {
+    let edit = Edit {
+        kernel: "arg_reduce".to_owned(),
+        from: "fn main(".to_owned(),
+        to: "fn other(".to_owned(),
+    };
+    let device = devices::open(&Options { edit: Some(edit), ..Options::default() })?;
+    let x = Tensor::from_vec([1.0f32, 3.0, 2.0, 0.0], [2, 2], &device)?;
+    let line = line!() + 2;
+    let step = Step::new(&device, |x| {
+        let at = x[0].argmax(1)?;
+        Ok(vec![x[0].softmax(1)?, at])
+    });
+    let error = step.run(&[&x]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Kernel, "{error}");
+    assert!(error.message().contains("arg_reduce") || error.op() == "arg_reduce", "{error}");
+    assert_eq!((error.location().file(), error.location().line()), (file!(), line), "{error}");
+    assert_eq!(x.sum_all()?.item::<f32>()?, 6.0, "the device works on");
     Ok(())
 }
 
@@ -96,9 +119,13 @@ fn large_tensors_are_refused_by_name() -> Result<()> {
 type Row = (&'static str, fn() -> Result<()>);
 
 fn main() -> std::process::ExitCode {
-    let rows: [Row; 5] = [
+    let rows: [Row; 6] = [
         ("reads_can_be_awaited", reads_can_be_awaited),
         ("two_reads_wait_in_any_order", two_reads_wait_in_any_order),
+        (
+            "a_kernel_that_a_plan_lacks_is_an_error_with_its_line",
+            a_kernel_that_a_plan_lacks_is_an_error_with_its_line,
+        ),
         ("a_lost_device_says_so_everywhere", a_lost_device_says_so_everywhere_and_does_not_hang),
         ("adapters_by_kind_index_name", adapters_are_found_by_kind_index_and_name),
         ("large_tensors_are_refused", large_tensors_are_refused_by_name),

@@ -4,45 +4,12 @@ use crate::{
     Law,
     support::{
         inputs::read,
+        table::unary::{apply, rule},
         tolerance::{self, PLAIN},
     },
 };
 use half::f16;
 use wgrad_core::{DType, Device, Result, Tensor, cpu::Cpu, ops::unary::Unary};
-
-fn apply(op: Unary, x: &Tensor) -> Result<Tensor> {
-    match op {
-        Unary::Neg => x.neg(),
-        Unary::Exp => x.exp(),
-        Unary::Log => x.log(),
-        Unary::Sqrt => x.sqrt(),
-        Unary::Abs => x.abs(),
-        Unary::Square => x.square(),
-        Unary::Reciprocal => x.reciprocal(),
-        Unary::Relu => x.relu(),
-        Unary::LeakyRelu(slope) => x.leaky_relu(slope),
-        Unary::Sigmoid => x.sigmoid(),
-        Unary::Tanh => x.tanh(),
-        Unary::Gelu => x.gelu(),
-        Unary::GeluTanh => x.gelu_tanh(),
-        Unary::Silu => x.silu(),
-        Unary::Softplus => x.softplus(),
-    }
-}
-
-/// The line of the table of tolerances, for any argument.
-fn rule(op: Unary) -> &'static str {
-    match op {
-        Unary::Neg | Unary::Abs | Unary::Relu => "exact",
-        Unary::Square | Unary::LeakyRelu(_) => "arithmetic",
-        Unary::Sqrt | Unary::Reciprocal => "division",
-        Unary::Exp => "exp",
-        Unary::Log => "log",
-        Unary::Tanh => "tanh",
-        Unary::Sigmoid | Unary::Softplus => "sigmoid",
-        Unary::Gelu | Unary::GeluTanh | Unary::Silu => "gelu",
-    }
-}
 
 /// Whether a result in 16 bits is the number wanted: what rounds to infinity may stay the largest number, or the other
 /// way round, within the bound.

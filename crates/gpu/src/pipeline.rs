@@ -80,6 +80,9 @@ impl Pipelines {
                 .filter(|launch| !built.contains_key(&launch.kernel) && seen.insert(&launch.kernel))
                 .collect()
         };
+        if missing.len() < 2 {
+            return;
+        }
         let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let next = AtomicUsize::new(0);
         let work = || {

@@ -1,5 +1,9 @@
 //! Evaluation with gradients: batch norm with frozen statistics, and gradients with respect to inputs.
 
+#[allow(dead_code, clippy::panic, reason = "the table serves other tests too")]
+#[path = "../../../tests/support/tolerance.rs"]
+mod tolerance;
+
 use wgrad_core::{Device, Error, Result, Step, Tensor};
 use wgrad_nn::{
     BatchNorm1d, BatchNorm2d, Dropout, Layer, Module, Parameter, eval, evaluating, train, training,
@@ -34,7 +38,7 @@ fn loss(x: &[f64], gamma: &[f64], beta: &[f64], cotangent: &[f64], size: usize) 
 
 /// Central differences.
 fn differences(at: &[f64], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
-    let h = 1e-4;
+    let h = tolerance::DIFFERENCE;
     let moved = |i: usize, by: f64| {
         let mut at = at.to_vec();
         at[i] += by;
@@ -47,8 +51,10 @@ fn near(what: &str, got: &Tensor, want: &[f64]) -> Result<()> {
     let got = got.to_vec::<f32>()?;
     assert_eq!(got.len(), want.len(), "{what}");
     for (got, want) in got.iter().zip(want) {
-        let far = (f64::from(*got) - want).abs() > 1e-5 * want.abs().max(1.0);
-        assert!(!far, "{what}: {got} instead of {want}");
+        assert!(
+            tolerance::of("norm").allows((*got).into(), *want),
+            "{what}: {got} instead of {want}"
+        );
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ mod reduce;
 mod shape;
 mod softmax;
 mod step;
-mod unary;
+pub mod unary;
 
 mod conv;
 mod pool;

@@ -8,7 +8,7 @@ use crate::support::{
 use wgrad_core::{Result, Tensor, ops::unary::Unary};
 
 /// The public method of an operation.
-fn apply(op: Unary, x: &Tensor) -> Result<Tensor> {
+pub fn apply(op: Unary, x: &Tensor) -> Result<Tensor> {
     match op {
         Unary::Neg => x.neg(),
         Unary::Exp => x.exp(),
@@ -29,7 +29,7 @@ fn apply(op: Unary, x: &Tensor) -> Result<Tensor> {
 }
 
 /// The line of the table of tolerances.
-fn rule(op: Unary) -> &'static str {
+pub fn rule(op: Unary) -> &'static str {
     match op {
         Unary::Neg | Unary::Abs | Unary::Relu => "exact",
         Unary::Square | Unary::LeakyRelu(_) => "arithmetic",

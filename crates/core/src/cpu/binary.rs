@@ -60,9 +60,11 @@ fn power<T: Float>(op: &Scalar, x: Src<'_, T>, y: Dst<'_, T>) {
 
 fn with_number<T: Number>(op: &Scalar, x: Src<'_, T>, y: Dst<'_, T>) {
     let c = T::from_f64(op.value);
+    // x - c is x + (-c), to the bit.
+    let subtracts = op.op == Binary::Sub && !op.left;
+    let c = if subtracts { c.negated() } else { c };
     match (op.op, op.left) {
-        (Binary::Add, _) => map1(x, y, move |x| x.plus(c)),
-        (Binary::Sub, false) => map1(x, y, move |x| x.minus(c)),
+        (Binary::Add, _) | (Binary::Sub, false) => map1(x, y, move |x| x.plus(c)),
         (Binary::Sub, true) => map1(x, y, move |x| c.minus(x)),
         (Binary::Mul, _) => map1(x, y, move |x| x.times(c)),
         (Binary::Div, false) => map1(x, y, move |x| x.over(c)),
