@@ -127,13 +127,14 @@ fn stale_files_go_and_living_ones_stay() -> Tested {
     begin(&path, &mut disk)?; // keeps its lock: alive
     let alive = names(&folder)?;
     assert_eq!(alive.len(), 1);
-    fs::write(folder.join(alive[0].replace(".tmp", "0.tmp")), "half")?; // nobody has this one
+    let dead = alive[0].replace(".tmp", "-dead.tmp");
+    fs::write(folder.join(&dead), "half")?; // nobody has this one
     begin(&other, &mut disk)?;
     fs::write(folder.join(".wgrad-00000000-1.tmp"), "of another target")?;
     checkpoint.save(&path)?;
     let left = names(&folder)?;
     assert!(left.contains(&alive[0]), "{left:?}");
-    assert!(!left.iter().any(|name| name.ends_with("0.tmp")), "{left:?}");
+    assert!(!left.contains(&dead), "{left:?}");
     assert!(left.contains(&".wgrad-00000000-1.tmp".to_owned()), "{left:?}");
     assert_eq!(left.len(), 4, "{left:?}");
     fs::remove_dir_all(&folder)?;
