@@ -9,7 +9,7 @@ use crate::{
     },
 };
 use half::f16;
-use wgrad_core::{DType, Device, Result, Tensor, cpu::Cpu, ops::unary::Unary};
+use wgrad_core::{DType, Device, Tensor, cpu::Cpu, ops::unary::Unary};
 
 /// Whether a result in 16 bits is the number wanted: what rounds to infinity may stay the largest number, or the other
 /// way round, within the bound.
