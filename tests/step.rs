@@ -7,6 +7,8 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "steps/chains.rs"]
+mod chains;
 #[path = "steps/layers.rs"]
 mod layers;
 mod support;
@@ -889,7 +891,7 @@ fn near(op: &str, got: &[f64], want: &[f64]) {
 
 fn main() -> ExitCode {
     runner::main(|suite| {
-        for (name, fact) in FACTS.iter().chain(layers::FACTS) {
+        for (name, fact) in FACTS.iter().chain(chains::FACTS).chain(layers::FACTS) {
             suite.cpu(format!("{name}::cpu"), move || {
                 // A device of its own: the memory of the process-wide one is other tests' too.
                 fact(&Device::new(Box::new(wgrad_core::cpu::Cpu::new())));

@@ -131,35 +131,38 @@ impl Layout {
 
 /// Collapses views of equal shape in step: an axis pair is merged only where all views allow it.
 /// The result has equal shapes again; rank 0 becomes rank 0, an empty view stays empty.
-pub fn collapse_together<const N: usize>(views: [Layout; N]) -> [Layout; N] {
-    let Some(first) = views.first() else { return views };
-    let shape = first.shape;
+pub fn collapse_together<const N: usize>(mut views: [Layout; N]) -> [Layout; N] {
+    collapse_all(&mut views);
+    views
+}
+
+/// The same for any number of views.
+pub(crate) fn collapse_all(views: &mut [Layout]) {
+    let Some(first) = views.first() else { return };
+    let old = first.shape;
     let mut sizes = [0; MAX_RANK];
-    let mut strides = [[0; MAX_RANK]; N];
     let mut rank = 0;
-    for axis in 0..shape.rank() {
-        let size = shape[axis];
+    for (axis, &size) in old.iter().enumerate() {
         if size == 1 {
             continue;
         }
         let joins = rank > 0
-            && (0..N).all(|v| strides[v][rank - 1] == views[v].strides[axis].saturating_mul(size));
+            && (views.iter()).all(|v| v.strides[rank - 1] == v.strides[axis].saturating_mul(size));
         if joins {
             sizes[rank - 1] *= size;
         } else {
             sizes[rank] = size;
             rank += 1;
         }
-        for v in 0..N {
-            strides[v][rank - 1] = views[v].strides[axis];
+        // A place that was passed already, since rank - 1 is at most axis.
+        for view in &mut *views {
+            view.strides.as_mut_slice()[rank - 1] = view.strides[axis];
         }
     }
-    let shape = Shape::from_checked(&sizes[..rank]);
-    std::array::from_fn(|v| Layout {
-        shape,
-        strides: Shape::from_checked(&strides[v][..rank]),
-        offset: views[v].offset,
-    })
+    for view in views {
+        view.shape = Shape::from_checked(&sizes[..rank]);
+        view.strides = Shape::from_checked(&view.strides[..rank]);
+    }
 }
 
 #[cfg(test)]

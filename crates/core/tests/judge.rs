@@ -2073,6 +2073,27 @@ fn d10_kept_memory_is_bounded() {
     assert!(device.memory().pooled > 0);
     device.trim();
     assert_eq!((device.memory().pooled, device.memory().in_use()), (0, 0));
+
+    // What was used last stays; what nobody wants any more makes room.
+    let of = |kib: usize| drop(Tensor::zeros([kib << 8], &device).unwrap());
+    of(256);
+    of(512);
+    of(512);
+    of(640);
+    assert_eq!(device.memory().pooled, (512 + 640) << 10);
+}
+
+#[test]
+fn a_step_keeps_nothing_of_what_it_gave_away() {
+    let device = own_cpu();
+    let x = Tensor::ones([1 << 16], &device).unwrap();
+    let step = wgrad_core::Step::new(&device, |x| Ok(vec![x[0].try_mul(2.0)?]));
+    drop(step.run(&[&x]).unwrap());
+    let before = device.memory().in_use();
+    let kept = step.run(&[&x]).unwrap();
+    assert_eq!(device.memory().in_use() - before, 4 << 16);
+    drop(kept);
+    assert_eq!(device.memory().in_use(), before);
 }
 
 #[test]

@@ -21,9 +21,39 @@ pub(super) struct Memory {
 
 #[derive(Default)]
 struct Kept {
-    /// By length in lines.
-    pieces: HashMap<usize, Vec<Vec<Line>>>,
+    /// By length in lines; those of one length in the order in which they came, each with its number.
+    pieces: HashMap<usize, Vec<(u64, Vec<Line>)>>,
     bytes: usize,
+    /// How many ever came.
+    count: u64,
+}
+
+impl Kept {
+    fn take(&mut self, lines: usize) -> Option<Vec<Line>> {
+        let (_, piece) = self.pieces.get_mut(&lines)?.pop()?;
+        self.bytes -= size_of_val(&*piece);
+        Some(piece)
+    }
+
+    fn put(&mut self, piece: Vec<Line>) {
+        self.bytes += size_of_val(&*piece);
+        self.count += 1;
+        self.pieces.entry(piece.len()).or_default().push((self.count, piece));
+    }
+
+    /// The piece that nobody wanted for the longest time.
+    fn take_oldest(&mut self) -> Option<Vec<Line>> {
+        let came = |pieces: &Vec<(u64, Vec<Line>)>| pieces.first().map(|(number, _)| *number);
+        let oldest = self.pieces.iter().filter_map(|(lines, pieces)| Some((came(pieces)?, *lines)));
+        let (_, lines) = oldest.min()?;
+        let pieces = self.pieces.get_mut(&lines)?;
+        let (_, piece) = pieces.remove(0);
+        if pieces.is_empty() {
+            self.pieces.remove(&lines);
+        }
+        self.bytes -= size_of_val(&*piece);
+        Some(piece)
+    }
 }
 
 /// A line of the cache: memory is cut in whole ones, so that vectors of any width lie aligned.
@@ -38,7 +68,8 @@ impl Memory {
     /// Initialised memory: zeros, or what a piece held before.
     fn words(self: &Arc<Self>, bytes: usize, role: Role) -> Result<Words> {
         let count = bytes.div_ceil(size_of::<Line>());
-        let lines = match self.reuse(count).or_else(|| zeros(count)) {
+        let kept = self.kept().take(count);
+        let lines = match kept.or_else(|| zeros(count)) {
             Some(lines) => lines,
             None => {
                 self.trim();
@@ -71,22 +102,25 @@ impl Memory {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn reuse(&self, count: usize) -> Option<Vec<Line>> {
+    /// Keeps a piece, and lets older ones go as far as the device would hold more than it ever used at once.
+    fn keep(&self, piece: Vec<Line>) {
+        let bytes = size_of_val(&*piece);
         let mut kept = self.kept();
-        let words = kept.pieces.get_mut(&count)?.pop()?;
-        kept.bytes -= size_of_val(&*words);
-        Some(words)
-    }
-
-    /// Keeps a piece, unless the device would then hold more than it ever used at once.
-    fn keep(&self, words: Vec<Line>) {
-        let bytes = size_of_val(&*words);
-        let mut kept = self.kept();
-        let report = self.ledger.report(kept.bytes + bytes);
-        if bytes >= KEPT && report.in_use() + report.pooled <= report.peak {
-            kept.bytes += bytes;
-            kept.pieces.entry(words.len()).or_default().push(words);
+        let report = self.ledger.report(0);
+        let room = report.peak.saturating_sub(report.in_use());
+        if bytes < KEPT || bytes > room {
+            return;
         }
+        let mut gone = Vec::new();
+        while kept.bytes + bytes > room
+            && let Some(old) = kept.take_oldest()
+        {
+            gone.push(old);
+        }
+        kept.put(piece);
+        // The system takes its time: others need not wait for it.
+        drop(kept);
+        drop(gone);
     }
 
     pub fn report(&self) -> MemoryReport {
@@ -306,6 +340,17 @@ fn contiguous_outputs(op: &Op) -> bool {
         || matches!(op, Op::BatchNorm(_) | Op::BatchNormBackward(_) | Op::BatchNormSums(_))
 }
 
+/// The memory behind each lock: for reading, or else for writing.
+fn memories<'a>(guards: &'a mut [Guard<'_>]) -> (Vec<&'a [u64]>, Vec<Option<&'a mut [u64]>>) {
+    let memory = |guard: &'a mut Guard<'_>| -> (&'a [u64], Option<&'a mut [u64]>) {
+        match guard {
+            Guard::Read(guard) => (guard.of(), None),
+            Guard::Write(guard) => (&[], Some(guard.of_mut())),
+        }
+    };
+    guards.iter_mut().map(memory).unzip()
+}
+
 /// Locks the buffers and runs `kernel` on their contents. What a kernel cannot take where it lies goes
 /// through a stage: f16 (widened, and rounded once at the end), inputs in a buffer that is also
 /// written, several outputs in one buffer.
@@ -334,15 +379,7 @@ pub(super) fn with_operands(
         out_stages.push(stage.then(make).transpose()?);
     }
 
-    let (mut shared, mut unique) = (Vec::new(), Vec::new());
-    for guard in &mut guards {
-        let (read, write): (&[u64], Option<&mut [u64]>) = match guard {
-            Guard::Read(guard) => (guard.of(), None),
-            Guard::Write(guard) => (&[], Some(guard.of_mut())),
-        };
-        shared.push(read);
-        unique.push(write);
-    }
+    let (shared, mut unique) = memories(&mut guards);
     let reading: Vec<In<'_>> = (ins.iter().zip(&in_guards).zip(&in_stages))
         .map(|((view, &guard), stage)| match stage {
             Some(stage) => stage.as_in(),
@@ -366,4 +403,21 @@ pub(super) fn with_operands(
         }
     }
     Ok(())
+}
+
+/// Locks the buffers of views, all different, and runs `work` on their memory: what `ins` show for reading, what `outs`
+/// show for writing.
+pub(super) fn with_buffers(
+    op: &'static str,
+    ins: &[View],
+    outs: &[View],
+    work: impl FnOnce(&[&[u64]], Vec<&mut [u64]>) -> Result<()>,
+) -> Result<()> {
+    let Held { mut guards, ins: in_guards, outs: out_guards } = Held::lock(op, ins, outs)?;
+    let (shared, mut unique) = memories(&mut guards);
+    let reading: Vec<&[u64]> = in_guards.iter().map(|&guard| shared[guard]).collect();
+    let writing = out_guards.iter().map(|&guard| unique[guard].take());
+    let writing = writing.collect::<Option<Vec<_>>>();
+    let writing = writing.ok_or_else(|| Error::internal(op, "two outputs in one buffer"))?;
+    work(&reading, writing)
 }
