@@ -2,7 +2,7 @@
 //! then the rows read as zero, and nothing outside the tensor is touched.
 
 use crate::{Fault, floats, read, refused, whole};
-use wgrad_core::{DType, ErrorKind, Result, Tensor};
+use wgrad_core::{CrossEntropyOptions, DType, ErrorKind, Reduction, Result, Tensor};
 
 pub const ROWS: &[Fault] = &[
     ("C1_gather_out_of_range", |d| {
@@ -65,6 +65,16 @@ pub const ROWS: &[Fault] = &[
             let value = format!("index {bad} at position 1");
             refused(wait(loss), ErrorKind::Index, &["cross_entropy", &value, "0..3"]);
         }
+        // A label that stands for none: the way out is named, with options too, and works.
+        let labels = whole(&[0, -100], d);
+        let advice = "ignore_index: Some(-100)";
+        refused(wait(logits.cross_entropy(&labels)), ErrorKind::Index, &["cross_entropy", advice]);
+        let mut options = CrossEntropyOptions { reduction: Reduction::None, ..Default::default() };
+        let loss = logits.cross_entropy_with(&labels, &options);
+        refused(wait(loss), ErrorKind::Index, &["one_hot", advice]);
+        options.ignore_index = Some(-100);
+        let loss = logits.cross_entropy_with(&labels, &options).unwrap();
+        assert_eq!(read(&loss)[1], 0.0);
         for smoothing in [-0.1, 1.1, f32::NAN] {
             let loss = logits.cross_entropy_smoothed(&whole(&[0, 1], d), smoothing);
             refused(loss, ErrorKind::Argument, &["smoothing"]);

@@ -2005,6 +2005,26 @@ fn c04_label_outside() {
 }
 
 #[test]
+fn c04_classes_on_axis_1() {
+    let labels = |shape: &[usize]| Tensor::zeros(shape, &cpu()).unwrap().cast(DType::I32).unwrap();
+    for (shape, axes) in [(&[2, 5, 3][..], &[0, 2, 1][..]), (&[2, 5, 3, 4], &[0, 2, 3, 1])] {
+        let x = zeros(shape);
+        let rest = labels(&[&shape[..1], &shape[2..]].concat());
+        let text = format!("labels {:?}; classes lie on the last axis", rest.shape());
+        let advice = format!("permute({axes:?})");
+        for loss in [x.cross_entropy(&rest), x.nll(&rest)] {
+            assert_fails(loss, ErrorKind::Shape, &[&format!("{shape:?}"), &text, &advice]);
+        }
+        let loss = x.permute(axes).unwrap().cross_entropy(&rest).unwrap();
+        assert_close(&values(&loss), &[5f64.ln()], LOSS);
+    }
+    for (scores, wrong) in [(&[2, 5, 3][..], &[2, 5, 3][..]), (&[2, 5], &[3]), (&[2, 5, 3], &[2])] {
+        let error = zeros(scores).cross_entropy(&labels(wrong)).unwrap_err();
+        assert!(!error.message().contains("permute"), "{error}");
+    }
+}
+
+#[test]
 fn c05_a_thousand_equal_indices() {
     let rows = Tensor::full([1000, 3], 0.1, DType::F32, &cpu()).unwrap();
     let index = Tensor::full([1000], 2.0, DType::I32, &cpu()).unwrap();

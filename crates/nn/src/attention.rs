@@ -73,8 +73,10 @@ impl MultiHeadAttention {
         })
     }
 
-    /// The same layer in which a place attends only to itself and those before it; in [`cross`](Self::cross)
-    /// the last query stands at the last place of the memory.
+    /// The same layer in which a place attends only to itself and those before it. In [`cross`](Self::cross) the last
+    /// place of x stands at the last place of the memory: of a memory `[.., s, size]`, place i of `t` sees those up to
+    /// `i + s - t`. So the first places of a longer memory are seen by all, and where x is longer, its first `t - s`
+    /// places see nothing. (PyTorch's `is_causal=True` has the first places side by side.)
     #[must_use]
     pub fn causal(mut self) -> Self {
         self.causal = true;

@@ -3,7 +3,7 @@
 use crate::{Init, Layer, Parameter};
 use wgrad_core::{Error, Result, Tensor};
 
-/// Added to variances unless a layer is told otherwise, as in PyTorch.
+/// Added to variances unless a layer is told otherwise, as in PyTorch; to mean squares too, where PyTorch differs.
 const EPS: f64 = 1e-5;
 
 /// An error unless ε is a positive number.
@@ -114,6 +114,9 @@ impl Layer for LayerNorm {
 /// RMS norm over the last axis: each row divided by the root of its mean square, and multiplied by `weight`, which
 /// starts as 1. See [`Tensor::rms_norm`].
 ///
+/// ε is 1e-5 here. `torch.nn.RMSNorm` without an `eps` takes the machine epsilon of its input's type, 1.2e-7 for f32: for
+/// a model trained so, `.eps(f32::EPSILON.into())` gives the same numbers. Models from elsewhere name theirs (1e-5, 1e-6).
+///
 /// ```
 /// use wgrad_core::{Device, Tensor};
 /// use wgrad_nn::{Layer, Module, RmsNorm};
@@ -132,7 +135,7 @@ pub struct RmsNorm {
 crate::module!(RmsNorm { weight });
 
 impl RmsNorm {
-    /// A layer over a last axis of `size`, with ε = 1e-5.
+    /// A layer over a last axis of `size`, with ε = 1e-5, which is not PyTorch's default.
     #[track_caller]
     pub fn new(size: usize) -> Result<Self> {
         checked_shape("rms_norm", &[size])?;

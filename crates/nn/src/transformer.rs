@@ -5,7 +5,10 @@ use wgrad_core::{Result, Tensor};
 
 /// A block of a transformer, normalised before each part: `x + attention(norm(x))`, then `x + mlp(norm(x))` with GELU
 /// between its two layers; `[.., t, size]` stays that shape. Parameters have the names, layouts and order of PyTorch's
-/// `TransformerEncoderLayer(norm_first=True, activation="gelu")`.
+/// `TransformerEncoderLayer(norm_first=True, activation="gelu", batch_first=True)`.
+///
+/// PyTorch's defaults are others: it normalises after each part (`norm_first=False`) and takes ReLU. Parameters of such a
+/// layer have the same names and shapes, so they load here without an error and give other numbers.
 ///
 /// ```
 /// use wgrad_core::{Device, Tensor};

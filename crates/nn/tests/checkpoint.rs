@@ -9,8 +9,8 @@ use std::{
 };
 use wgrad_core::{DType, Device, ErrorKind, Result, Step, Tensor};
 use wgrad_nn::{
-    Array, Checkpoint, Checkpoints, Count, Layer, LoadWeights, Loader, Mlp, Module, Parameter,
-    Real, Rows, State, StateVisitor, load_weights,
+    Adam, AdamW, Array, Checkpoint, Checkpoints, Count, Layer, LoadWeights, Loader, Mlp, Module,
+    Parameter, Real, Rows, State, StateVisitor, load_weights,
 };
 
 type Tested = std::result::Result<(), Box<dyn std::error::Error>>;
@@ -277,6 +277,30 @@ fn other_settings_are_listed() -> Tested {
         assert!(error.message().contains(line), "{error}");
     }
     assert_eq!((other.epoch(), other.taken()), (0, 0));
+    fs::remove_dir_all(&folder)?;
+    Ok(())
+}
+
+/// A checkpoint of another optimizer: both rules by name, and what to do.
+#[test]
+fn another_rule_is_told_by_name() -> Tested {
+    let folder = folder("rules")?;
+    let file = folder.join("run");
+    let model = Mlp::with_seed(&[2, 3, 1], 1, &Device::cpu())?;
+    let (adam, adamw) = (Adam::new(&model, 0.1)?, AdamW::new(&model, 0.1)?);
+    Checkpoint::new().state("optimizer", &adam).setting("my.rule", 5).save(&file)?;
+    let other = Checkpoint::new().state("optimizer", &adamw).setting("my.rule", 6);
+    let error = other.load(&file).err().ok_or("loaded")?;
+    for part in [
+        "2 differences, nothing was loaded; it was saved with another optimizer",
+        "\"optimizer.rule\" is adam in the file, adamw here",
+        "\"my.rule\" is 5 in the file, 6 here",
+    ] {
+        assert!(error.message().contains(part), "{error} does not say {part:?}");
+    }
+    let other = Checkpoint::new().state("optimizer", &adam).setting("my.rule", 6);
+    let error = other.load(&file).err().ok_or("loaded")?;
+    assert!(!error.message().contains("another optimizer"), "{error}");
     fs::remove_dir_all(&folder)?;
     Ok(())
 }

@@ -42,7 +42,15 @@ fn classes_pixels_and_damage() -> Tested {
     let jpeg_sample = images.get(1, &mut random)?;
     assert_eq!((jpeg_sample[0].shape(), jpeg_sample[1].as_i32()?), (&[3, 2, 2][..], &[1][..]));
     assert!(jpeg_sample[0].as_f32()?.iter().all(|x| (x - 200.0 / 255.0).abs() < 0.02));
-    // Of one size, in one batch.
+    // Of one size, in one batch: otherwise file, sizes and the way out are told.
+    let mixed = Loader::new(images.clone(), 2, &Device::cpu())?;
+    let error = mixed.batches().next().and_then(Result::err).ok_or("batched")?;
+    let file = folder.join("dog/a.jpg").display().to_string();
+    for part in
+        [&format!("sample 1 ({file}) has the shape [3, 2, 2]"), "[3, 1, 2]", "ImageFolder::resized"]
+    {
+        assert!(error.message().contains(part), "{error} does not say {part:?}");
+    }
     let resized = images.clone().resized(4, 6)?;
     let batch = Loader::new(resized, 2, &Device::cpu())?.batches().next().ok_or("none")??;
     assert_eq!((batch[0].shape(), batch[1].to_vec::<i32>()?), (&[2, 3, 4, 6][..], vec![0, 1]));

@@ -90,6 +90,9 @@ fn run(
 #[test]
 fn child() -> Tested {
     let (Ok(task), Ok(folder)) = (env::var(TASK), env::var(FOLDER)) else { return Ok(()) };
+    if task == "lines" || task == "quiet" {
+        return shown(task == "quiet");
+    }
     let delay = if task == "slow" { 20 } else { 0 };
     let mut steps = 0;
     let (outcome, _) = run(Path::new(&folder), delay, true, || {
@@ -106,6 +109,41 @@ fn again(task: &str, folder: &Path) -> std::io::Result<Child> {
     let mut command = Command::new(env::current_exe()?);
     command.args(["--exact", "child", "--nocapture"]).env(TASK, task).env(FOLDER, folder);
     command.stdout(Stdio::piped()).spawn()
+}
+
+/// A run that may show what it does.
+fn shown(quiet: bool) -> Tested {
+    let cpu = Device::cpu();
+    let loader = Loader::new(Slow(Duration::ZERO), 7, &cpu)?;
+    let trainer = if quiet { Trainer::new(2).quiet() } else { Trainer::new(2) };
+    trainer.run(
+        &loader,
+        |_| Tensor::scalar(0.25f32, &cpu),
+        || Ok(Validation::new(123.456).with("accuracy", 0.5)),
+    )?;
+    Ok(())
+}
+
+/// Where stderr is no terminal it has one line for each epoch, and none at all from a quiet run.
+#[test]
+fn lines_on_stderr() -> Tested {
+    let lines = |task: &str| -> std::result::Result<Vec<String>, Box<dyn std::error::Error>> {
+        let mut command = Command::new(env::current_exe()?);
+        command.args(["--exact", "child", "--nocapture"]).env(TASK, task).env(FOLDER, "none");
+        let output = command.output()?;
+        assert!(output.status.success());
+        Ok(String::from_utf8(output.stderr)?.lines().map(str::to_owned).collect())
+    };
+    let shown = lines("lines")?;
+    assert_eq!(shown.len(), 2, "{shown:?}");
+    for (number, line) in (1..).zip(&shown) {
+        let start = format!(
+            "epoch {number}/2: training loss 0.2500, validation loss 123.5, accuracy 0.5000, "
+        );
+        assert!(line.starts_with(&start) && line.ends_with(" s"), "{line}");
+    }
+    assert_eq!(lines("quiet")?, [""; 0]);
+    Ok(())
 }
 
 /// What is the same in every run: all but the time it took.

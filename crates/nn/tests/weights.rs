@@ -417,3 +417,122 @@ fn names_are_ignored_as_asked() -> Tested {
     fs::remove_file(&path)?;
     Ok(())
 }
+
+/// Numbers under the names of the net, each behind one of these prefixes.
+fn under(prefixes: &[&str]) -> std::result::Result<Vec<u8>, Box<dyn std::error::Error>> {
+    let names = [("body.weight", vec![2, 3]), ("body.bias", vec![2]), ("mean", vec![2])];
+    let mut numbers = Vec::new();
+    for prefix in prefixes {
+        for (name, shape) in names.iter().chain([&("scale", vec![])]) {
+            let bytes = 1.5f32.to_le_bytes().repeat(shape.iter().product());
+            numbers.push((format!("{prefix}{name}"), Numbers(Dtype::F32, shape.clone(), bytes)));
+        }
+    }
+    Ok(serialize(numbers.iter().map(|(name, n)| (name, n)), None)?)
+}
+
+/// Where the cause of other names shows, the error says which part to load; the list of differences stays whole.
+#[test]
+fn the_part_to_load_is_named() -> Tested {
+    let path = path("hints")?;
+    let net = net(1)?;
+    let told = |load: LoadWeights, prefixes: &[&str]| {
+        fs::write(&path, under(prefixes)?)?;
+        match load.load(&net, &path) {
+            Ok(_) => Err("loaded".into()),
+            Err(error) => Ok::<_, Box<dyn std::error::Error>>(error.message().to_owned()),
+        }
+    };
+    let new = LoadWeights::new;
+    for (load, prefixes, hint) in [
+        (
+            new(),
+            &["model."][..],
+            "every name is there under \"model\": LoadWeights::new().part(\"model\")",
+        ),
+        (new().part("net"), &["model."], "LoadWeights::new().part(\"model\")"),
+        (
+            new(),
+            &["module."],
+            "DistributedDataParallel put before names: LoadWeights::new().part(\"module\")",
+        ),
+        (
+            new(),
+            &["_orig_mod."],
+            "torch.compile puts before names: LoadWeights::new().part(\"_orig_mod\")",
+        ),
+        (
+            new(),
+            &["net.module."],
+            "DistributedDataParallel put before names: LoadWeights::new().part(\"net.module\")",
+        ),
+        (new(), &["model.", "average."], "under \"model\" (and under one other): "),
+        (new().part("model"), &[""], "every name is in the file itself: load without part(..)"),
+    ] {
+        let text = told(load, prefixes)?;
+        assert!(text.contains(hint), "{text} does not say {hint:?}");
+    }
+    let text = told(new(), &["model."])?;
+    assert!(text.contains("8 differences"), "{text}");
+    assert_eq!(text.lines().count(), 9, "{text}");
+    // Names end elsewhere than at a dot, only some are there, or they are not the reason.
+    let text = told(new(), &["amodel"])?;
+    assert!(!text.contains("every name"), "{text}");
+    let some = r#"{"model.body.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    let (_, text) = refused("hints", &file(some, &[0; 4]))?;
+    assert!(text.contains("5 differences") && !text.contains("every name"), "{text}");
+    fs::write(&path, foreign(Dtype::F16, &[0, 0])?)?;
+    let error = load_weights(&net, &path).err().ok_or("loaded")?;
+    assert!(!error.message().contains("every name"), "{error}");
+    fs::remove_file(&path)?;
+    Ok(())
+}
+
+/// The first bytes of what `torch.save` writes: a zip archive, before PyTorch 1.6 a pickle (of protocol 2).
+#[test]
+fn files_of_pytorch_are_known() -> Tested {
+    let pickle = [0x80, 2, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20];
+    for (start, what) in
+        [(&b"PK\x03\x04\0\0\x08\x08\0\0"[..], "zip archive"), (&pickle, "Python pickle")]
+    {
+        let (kind, text) = refused("pytorch", start)?;
+        assert_eq!(kind, ErrorKind::Format);
+        let name = path("pytorch")?.display().to_string();
+        for part in
+            [what, "import torch", "safetensors.torch.save_file(", &format!("torch.load({name:?}")]
+        {
+            assert!(text.contains(part), "{text} does not say {part:?}");
+        }
+    }
+    // A header of 640 bytes begins as a pickle does, and is none.
+    let header = format!("{{{}}}", " ".repeat(638));
+    let (_, text) = refused("pytorch", &file(&header, &[]))?;
+    assert!(text.contains("is not in the file"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn a_missing_file_is_told_with_its_folder() -> Tested {
+    let net = net(1)?;
+    let text = |path: &str| match load_weights(&net, path) {
+        Ok(_) => Err("loaded"),
+        Err(error) => Ok(error.message().to_owned()),
+    };
+    let here = std::env::current_dir()?;
+    assert_eq!(
+        text("none/of/these.safetensors")?,
+        format!(
+            "none/of/these.safetensors: there is no such file; looked for weights (safetensors), from the working \
+             directory {}; there is no folder none either",
+            here.display()
+        )
+    );
+    let path = path("none")?;
+    assert_eq!(
+        text(&path.display().to_string())?,
+        format!("{}: there is no such file; looked for weights (safetensors)", path.display())
+    );
+    let error = wgrad_nn::Checkpoint::new().load(&path).err().ok_or("loaded")?;
+    assert!(error.message().contains("looked for a checkpoint"), "{error}");
+    Ok(())
+}

@@ -14,7 +14,9 @@ pub struct AttentionOptions<'a> {
     /// Bool, true where a query may attend to a key; it broadcasts to `[.., tq, tk]`.
     pub mask: Option<&'a Tensor>,
     /// Whether query i attends only to the keys up to `i + tk - tq`: the last query sees every key, as when
-    /// the first keys were kept from earlier calls. With `tq > tk` the first `tq - tk` queries see nothing.
+    /// the first keys were kept from earlier calls. With `tq > tk` the first `tq - tk` queries see nothing and give 0.
+    /// Where `tq != tk`, PyTorch's `is_causal=True` aligns the other ends: query i sees the keys up to i. This one is
+    /// its `causal_lower_right`.
     pub causal: bool,
     /// What the products of queries and keys are multiplied by; 1/√d unless given.
     pub scale: Option<f32>,

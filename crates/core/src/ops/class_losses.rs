@@ -1,6 +1,6 @@
 //! Losses over classes with options that the one-pass cross-entropy lacks, composed of other operations.
 
-use super::losses::Reduction;
+use super::{cross_entropy::not_one_per_row, losses::Reduction};
 use crate::{DType, Error, Result, Tensor};
 
 /// What [`Tensor::cross_entropy_with`] and [`Tensor::nll_with`] may be given.
@@ -101,16 +101,7 @@ impl Rows {
         let lead = match scores.shape().split_last() {
             Some((0, _)) => return Err(Error::empty(op, "the scores have no classes")),
             Some((_, lead)) if lead == labels.shape() => lead,
-            _ => {
-                return Err(Error::shape(
-                    op,
-                    format!(
-                        "scores {:?} need one label per row, got labels {:?}",
-                        scores.shape(),
-                        labels.shape()
-                    ),
-                ));
-            }
+            _ => return Err(not_one_per_row(op, scores.shape(), labels.shape())),
         };
         let classes = scores.shape().last().copied().unwrap_or(1);
         if let Some(weights) = options.weights.as_ref().filter(|w| w.shape() != [classes]) {

@@ -27,13 +27,7 @@ impl Family for CrossEntropy {
         need_float("cross_entropy", logits)?;
         need_index("cross_entropy", labels)?;
         if logits.shape.rank() != 2 || *labels.shape != logits.shape[..1] {
-            return Err(Error::shape(
-                "cross_entropy",
-                format!(
-                    "logits {:?} need one label per row, got labels {:?}",
-                    logits.shape, labels.shape
-                ),
-            ));
+            return Err(not_one_per_row("cross_entropy", &logits.shape, &labels.shape));
         }
         if logits.shape[1] == 0 {
             return Err(Error::empty("cross_entropy", "logits have no classes"));
@@ -55,9 +49,30 @@ impl Family for CrossEntropy {
     }
 }
 
+/// The error of labels whose shape is not that of the scores without their last axis.
+#[track_caller]
+pub(super) fn not_one_per_row(op: &'static str, scores: &[usize], labels: &[usize]) -> Error {
+    let what = if op == "nll" { "log-probabilities" } else { "logits" };
+    let advice = match (scores, labels) {
+        // [n, classes, ..] beside [n, ..]
+        ([n, _, rest @ ..], [m, others @ ..]) if n == m && rest == others => {
+            let axes: Vec<usize> = [0].into_iter().chain(2..scores.len()).chain([1]).collect();
+            format!(
+                "; classes lie on the last axis here, on axis 1 in PyTorch: permute({axes:?}) moves them"
+            )
+        }
+        _ => String::new(),
+    };
+    Error::shape(
+        op,
+        format!("{what} {scores:?} need one label per row, got labels {labels:?}{advice}"),
+    )
+}
+
 impl Tensor {
     /// Mean cross-entropy of logits `[.., classes]` against labels `[..]` (i32 or u32): the mean of
-    /// `logsumexp(logits) - logits[label]`, in nats. A label outside `0..classes` is an error with its
+    /// `logsumexp(logits) - logits[label]`, in nats. Classes lie on the last axis: logits `[n, classes, h, w]`, as
+    /// PyTorch takes them, need `permute([0, 2, 3, 1])` first. A label outside `0..classes` is an error with its
     /// value and position: at once on the CPU, on a GPU at the next read or sync, and until then no
     /// in-place operation (such as an optimizer's step) takes effect. Such a fault belongs to the device:
     /// where several threads work on one, any of their reads may be the one that reports it, so let
@@ -91,14 +106,7 @@ impl Tensor {
             return Err(Error::rank("cross_entropy", "logits need rank 1 or more, got rank 0"));
         };
         if lead != labels.shape() {
-            return Err(Error::shape(
-                "cross_entropy",
-                format!(
-                    "logits {:?} need one label per row, got labels {:?}",
-                    self.shape(),
-                    labels.shape()
-                ),
-            ));
+            return Err(not_one_per_row("cross_entropy", self.shape(), labels.shape()));
         }
         let rows = lead.iter().product();
         let logits = if self.rank() == 2 { self.clone() } else { self.reshape([rows, classes])? };

@@ -112,7 +112,8 @@ impl Family for MaskedSoftmaxBackward {
 impl Tensor {
     /// Softmax of `scale · self` along the last axis of `[.., queries, keys]`, over what is seen: positions where
     /// the bool `mask` is true (it broadcasts to this shape), and if `causal`, for query i only the keys up to
-    /// `i + keys - queries`, so that the last query sees every key. What is not seen gets exactly 0 and gives
+    /// `i + keys - queries`, so that the last query sees every key and, of more queries than keys, the first
+    /// `queries - keys` see none. What is not seen gets exactly 0 and gives
     /// no gradient; a row that sees nothing, or only −∞, is 0 throughout. NaN or +∞ where a row sees it makes
     /// what the row sees NaN.
     ///

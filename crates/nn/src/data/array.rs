@@ -191,11 +191,12 @@ pub(super) struct Stack {
 }
 
 impl Stack {
-    /// Adds an array; what is wrong with it, otherwise.
-    pub fn push(&mut self, array: &Array) -> std::result::Result<(), String> {
+    /// Adds an array, which is number `part` of its sample; what is wrong with it, otherwise.
+    pub fn push(&mut self, array: &Array, part: usize) -> std::result::Result<(), String> {
         if array.shape != self.of {
             return Err(format!(
-                "has the shape {:?}, those before it in the batch {:?}",
+                "has the shape {:?}, those before it in the batch {:?} (array {part}); a batch has one shape: resize, \
+                 crop or pad samples (ImageFolder::resized does it for images), or take batches of 1",
                 array.shape, self.of
             ));
         }
@@ -204,7 +205,7 @@ impl Stack {
             (Numbers::I32(all), Numbers::I32(new)) => all.extend_from_slice(new),
             _ => {
                 return Err(format!(
-                    "is {}, those before it in the batch are not",
+                    "is {}, those before it in the batch are not (array {part})",
                     array.type_name()
                 ));
             }

@@ -67,7 +67,7 @@ impl ImageFolder {
     }
 
     /// All images brought to one size, without regard to their proportions. Without it they must have the same
-    /// size within a batch.
+    /// size within a batch; an error names the first file that has another.
     #[track_caller]
     pub fn resized(mut self, height: u32, width: u32) -> Result<Self> {
         if !(1..=MOST_SIDE).contains(&height) || !(1..=MOST_SIDE).contains(&width) {
@@ -123,6 +123,9 @@ impl Samples for ImageFolder {
         }
         let shape = [3, height as usize, width as usize];
         Ok(vec![Array::f32(shape, values)?, Array::i32([], vec![*label])?])
+    }
+    fn source(&self, i: usize) -> Option<String> {
+        self.files.get(i).map(|(path, _)| path.display().to_string())
     }
 }
 

@@ -259,14 +259,19 @@ impl Work {
             let i = order.map_or(Some(place), |order| order.get(place).map(|&i| i as usize));
             let i = i.ok_or_else(|| Error::internal("loader", format!("no place {place}")))?;
             at.store(i, Ordering::Relaxed);
-            let wrong = |what: String| Error::data("loader", format!("sample {i} {what}"));
+            let wrong = |what: String| {
+                let source = self.data.source(i).map(|source| format!(" ({source})"));
+                Error::data("loader", format!("sample {i}{} {what}", source.unwrap_or_default()))
+            };
             let mut random = Stream::new(self.seed, i as u32);
             let sample = catch_unwind(AssertUnwindSafe(|| self.data.get(i, &mut random)));
             let sample = match sample {
                 Ok(Ok(sample)) => sample,
                 Ok(Err(error)) => {
+                    // A reader of files names them itself.
                     let (op, message) = (error.op(), error.message());
-                    return Err(wrong(format!("cannot be had: {op}: {message}")));
+                    let text = format!("sample {i} cannot be had: {op}: {message}");
+                    return Err(Error::data("loader", text));
                 }
                 Err(panic) => {
                     return Err(wrong(format!("made its reader panic: {}", text(&*panic))));
@@ -290,7 +295,7 @@ impl Work {
                         "holds a NaN or an infinity: array {part}, number {place}; allow_not_finite() permits it"
                     )));
                 }
-                stack.push(array).map_err(|what| wrong(format!("{what} (array {part})")))?;
+                stack.push(array, part).map_err(wrong)?;
             }
         }
         stacks.into_iter().map(super::array::Stack::finish).collect()

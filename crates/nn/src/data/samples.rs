@@ -33,6 +33,12 @@ pub trait Samples: Send + Sync {
     /// batch all have the same shapes. `random` is for flips, crops and noise: its numbers depend on the
     /// loader's seed, the epoch and `i`, never on threads.
     fn get(&self, i: usize, random: &mut Stream) -> Result<Vec<Array>>;
+
+    /// Where sample number `i` comes from, if that is more than its number: its file, which errors then name.
+    fn source(&self, i: usize) -> Option<String> {
+        let _ = i;
+        None
+    }
 }
 
 impl<S: Samples + ?Sized> Samples for Arc<S> {
@@ -42,6 +48,9 @@ impl<S: Samples + ?Sized> Samples for Arc<S> {
     fn get(&self, i: usize, random: &mut Stream) -> Result<Vec<Array>> {
         (**self).get(i, random)
     }
+    fn source(&self, i: usize) -> Option<String> {
+        (**self).source(i)
+    }
 }
 
 impl<S: Samples + ?Sized> Samples for Box<S> {
@@ -50,6 +59,9 @@ impl<S: Samples + ?Sized> Samples for Box<S> {
     }
     fn get(&self, i: usize, random: &mut Stream) -> Result<Vec<Array>> {
         (**self).get(i, random)
+    }
+    fn source(&self, i: usize) -> Option<String> {
+        (**self).source(i)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     entries::{Entry, Handle, How, Loaded, load, of_module, of_state, save},
+    hints::Purpose,
     replace::{Disk, System},
 };
 use crate::{Count, Module, Real, State};
@@ -164,8 +165,14 @@ impl Checkpoint {
         if let Some(problem) = &self.problem {
             return Err(problem.clone());
         }
-        let how =
-            How { op: "checkpoint", convert: false, part: "", check: version, ignore: &|_| false };
+        let how = How {
+            op: "checkpoint",
+            purpose: Purpose::Checkpoint,
+            convert: false,
+            part: "",
+            ignore: &|_| false,
+            check: version,
+        };
         let mut loaded = load(path.as_ref(), &self.entries, &how)?;
         let own =
             |(name, text): (String, String)| Some((name.strip_prefix(NOTE)?.to_owned(), text));

@@ -2,6 +2,7 @@
 
 use super::{
     header::{CHECKSUM, Header, MARK, Stored},
+    hints::{self, Purpose},
     replace::{Disk, Replacement},
     shown,
 };
@@ -252,6 +253,7 @@ pub(super) type Check = fn(&BTreeMap<String, String>) -> Result<(), String>;
 /// How to load.
 pub(super) struct How<'a> {
     pub op: &'static str,
+    pub purpose: Purpose,
     /// Float types other than the entry's are rounded or widened.
     pub convert: bool,
     /// Only what lies under this name, which the entries' names lack.
@@ -279,7 +281,12 @@ pub(super) fn load(path: &Path, entries: &[Entry], how: &How) -> Result<Loaded> 
     let file = path.display().to_string();
     let at = Location::caller();
     let io = |error: std::io::Error| super::failed(op, &file, &error).at(at);
-    let opened = File::open(path).map_err(io)?;
+    let opened = match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Error::io(op, format!("{file}: {}", hints::missing(path, how.purpose))));
+        }
+        opened => opened.map_err(io)?,
+    };
     let about = opened.metadata().map_err(io)?;
     if !about.is_file() {
         return Err(Error::io(op, format!("{file}: this is no file")));
@@ -362,6 +369,7 @@ fn compare(file: &str, header: &Header, entries: &[Entry], how: &How) -> Result<
     let mut differences = Vec::new();
     let mut types_only = true;
     let mut convertible = false;
+    let mut another_rule = false;
     let mut wanted = HashSet::new();
     let mut settings = HashSet::new();
     for entry in entries {
@@ -371,11 +379,18 @@ fn compare(file: &str, header: &Header, entries: &[Entry], how: &How) -> Result<
             let text = header.notes.get(&format!("{SETTING}{}{}", how.part, entry.name));
             match text.map(|text| (text, text.parse::<u64>())) {
                 Some((_, Ok(there))) if there == here => continue,
-                Some((text, _)) => {
-                    differences.push(format!(
-                        "{name} is {} in the file, {here} here",
-                        super::printable(text)
-                    ));
+                Some((text, there)) => {
+                    let rule = |value| hints::rule(&entry.name, value);
+                    let rules = (there.ok().and_then(rule), rule(here));
+                    differences.push(match rules {
+                        (Some(there), Some(here)) => {
+                            another_rule = true;
+                            format!("{name} is {there} in the file, {here} here")
+                        }
+                        _ => {
+                            format!("{name} is {} in the file, {here} here", super::printable(text))
+                        }
+                    });
                 }
                 None => differences.push(format!("{name} is not in the file")),
             }
@@ -441,16 +456,23 @@ fn compare(file: &str, header: &Header, entries: &[Entry], how: &How) -> Result<
     let kind = if types_only { ErrorKind::DType } else { ErrorKind::Mismatch };
     let count = differences.len();
     let plural = if count == 1 { "" } else { "s" };
-    let hint = if convertible {
-        "; float types are converted only if asked for (`convert()`)"
-    } else {
-        ""
-    };
+    let mut hints = Vec::new();
+    if convertible {
+        hints.push("float types are converted only if asked for (`convert()`)".to_owned());
+    }
+    if how.purpose == Purpose::Weights {
+        let names: Vec<&str> = header.tensors.iter().map(|stored| stored.name.as_str()).collect();
+        hints.extend(hints::part(&names, how.part, &wanted));
+    }
+    if another_rule {
+        hints.push(hints::ANOTHER_RULE.to_owned());
+    }
+    let hints: String = hints.iter().map(|hint| format!("; {hint}")).collect();
     Err(Error::new(
         kind,
         how.op,
         format!(
-            "{file}: {count} difference{plural}, nothing was loaded{hint}:\n  {}",
+            "{file}: {count} difference{plural}, nothing was loaded{hints}:\n  {}",
             differences.join("\n  ")
         ),
     ))

@@ -68,6 +68,9 @@ impl Header {
         }
         let claimed = u64::from_le_bytes(size);
         if claimed > MOST_HEADER {
+            if let Some(how) = super::hints::of_pytorch(name, &size) {
+                return Err(damaged(how));
+            }
             return Err(damaged(format!(
                 "its header claims {claimed} bytes, of at most {MOST_HEADER}; is it a safetensors file?"
             )));

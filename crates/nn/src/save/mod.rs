@@ -4,6 +4,7 @@ mod checkpoint;
 mod entries;
 mod folder;
 mod header;
+mod hints;
 mod replace;
 #[cfg(test)]
 mod tests;

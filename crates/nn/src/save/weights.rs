@@ -2,6 +2,7 @@
 
 use super::{
     entries::{How, Loaded, of_module, save},
+    hints::Purpose,
     replace::System,
 };
 use crate::{Module, module::unused_names};
@@ -113,6 +114,7 @@ impl LoadWeights {
         entries.retain(|entry| !asked(&entry.name));
         let how = How {
             op: "load_weights",
+            purpose: Purpose::Weights,
             convert: self.convert,
             part: &self.part,
             ignore: &ignore,

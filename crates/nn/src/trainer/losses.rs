@@ -51,6 +51,12 @@ impl Losses {
         if self.waiting.len() < self.every {
             return Ok(());
         }
+        self.turn()
+    }
+
+    /// Waits for those that were asked for, and asks for the others.
+    #[track_caller]
+    pub(super) fn turn(&mut self) -> Result<()> {
         self.wait()?;
         self.ask()
     }
@@ -58,8 +64,7 @@ impl Losses {
     /// Waits for all that are left.
     #[track_caller]
     pub fn finish(&mut self) -> Result<()> {
-        self.wait()?;
-        self.ask()?;
+        self.turn()?;
         self.wait()
     }
 

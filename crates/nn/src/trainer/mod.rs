@@ -1,5 +1,6 @@
 //! `Trainer`: the loop around a training step, of pieces that can be used without it.
 
+mod bar;
 mod history;
 mod interrupt;
 mod losses;
@@ -10,7 +11,7 @@ pub use interrupt::Interrupt;
 pub use losses::Losses;
 
 use crate::{Checkpoint, Checkpoints, Count, Loader, Real, Resumed, State, StateVisitor, eval};
-use indicatif::{ProgressBar, ProgressStyle};
+use bar::Bar;
 use std::{
     path::{Path, PathBuf},
     time::Instant,
@@ -71,9 +72,9 @@ pub struct Outcome {
     pub damaged: Vec<(PathBuf, Error)>,
 }
 
-/// A training loop: epochs over a loader, a record of losses, a progress bar, the best and the latest
-/// checkpoints, an early stop, and a clean end at Ctrl-C. All that it does can be done by hand with [`Losses`],
-/// [`History`], [`Interrupt`], [`Checkpoints`] and [`Loader`].
+/// A training loop: epochs over a loader, a record of losses, a progress bar and a line for each epoch on stderr, the
+/// best and the latest checkpoints, an early stop, and a clean end at Ctrl-C. All that it does can be done by hand with
+/// [`Losses`], [`History`], [`Interrupt`], [`Checkpoints`] and [`Loader`].
 ///
 /// With a folder it leaves there `step-*.safetensors` and `best.safetensors`, `metrics.csv`, `metrics.jsonl`
 /// and `loss.svg`.
@@ -172,11 +173,12 @@ impl Progress {
     }
 }
 
-/// Losses that are read at once: often enough for a progress bar, and never waited for while the device works.
+/// Losses that are read at once, and never waited for while the device works. A bar that is seen asks sooner where
+/// steps are slow.
 const READ_EVERY: usize = 16;
 
 impl Trainer {
-    /// Over so many epochs in each [`run`](Self::run), with a progress bar and nothing else.
+    /// Over so many epochs in each [`run`](Self::run), with a progress bar, a line for each epoch and nothing else.
     pub fn new(epochs: u64) -> Self {
         Self {
             epochs,
@@ -224,7 +226,8 @@ impl Trainer {
         self
     }
 
-    /// Without a progress bar. Where stderr is no terminal there is none anyway.
+    /// Without a progress bar and without the line on stderr that is left of each epoch: its number, both losses, metrics
+    /// and seconds. Where stderr is no terminal there are only those lines.
     #[must_use]
     pub fn quiet(mut self) -> Self {
         self.quiet = true;
@@ -307,7 +310,7 @@ impl Trainer {
             if epoch >= self.epochs {
                 break Stop::Done;
             }
-            let bar = self.bar(loader, epoch);
+            let mut bar = Bar::new(epoch, self.epochs, loader.batches_per_epoch(), self.quiet);
             let start = Instant::now();
             let mut losses = Losses::new(READ_EVERY);
             let mut interrupted = false;
@@ -316,9 +319,12 @@ impl Trainer {
                 let count = batch.first().map_or(1, |x| x.shape().first().copied().unwrap_or(1));
                 losses.push(step(&batch)?, count)?;
                 progress.steps.set(progress.steps.get() + 1);
-                bar.set_position(loader.taken());
+                if bar.wants_loss() {
+                    losses.turn()?;
+                }
+                bar.taken(loader.taken());
                 if let Some(loss) = self.arrived(&mut losses)? {
-                    bar.set_message(format!("loss {loss:.4}"));
+                    bar.loss(loss);
                 }
                 if interrupt.asked() {
                     interrupted = true;
@@ -326,8 +332,10 @@ impl Trainer {
                 }
             }
             losses.finish()?;
-            self.arrived(&mut losses)?;
-            bar.finish_and_clear();
+            if let Some(loss) = self.arrived(&mut losses)? {
+                bar.loss(loss);
+            }
+            bar.clear();
             unsaved = true;
             if interrupted {
                 break Stop::Interrupted;
@@ -351,14 +359,16 @@ impl Trainer {
                 progress.since_best.set(progress.since_best.get() + 1);
             }
             let samples = progress.samples.get().max(1) as f64;
-            history.push(Epoch {
+            let finished = Epoch {
                 epoch,
                 step: progress.steps.get(),
                 train_loss: progress.loss.get() / samples,
                 seconds: start.elapsed().as_secs_f64(),
                 loss: found.loss,
                 metrics: found.metrics,
-            });
+            };
+            bar.leave(&finished);
+            history.push(finished);
             progress.begin_epoch();
             // The best first: a state that names an epoch as best must find it there when it is resumed.
             if let (true, Some((kept, checkpoint, _))) = (improved, &kept) {
@@ -400,22 +410,6 @@ impl Trainer {
             last = Some(loss);
         }
         Ok(last)
-    }
-
-    fn bar(&self, loader: &Loader, epoch: u64) -> ProgressBar {
-        if self.quiet {
-            return ProgressBar::hidden();
-        }
-        let bar = ProgressBar::new(loader.batches_per_epoch() as u64).with_prefix(format!(
-            "epoch {}/{}",
-            epoch + 1,
-            self.epochs
-        ));
-        let template = "{prefix} [{bar:30}] {pos}/{len} {per_sec} {msg} {eta} left";
-        match ProgressStyle::with_template(template) {
-            Ok(style) => bar.with_style(style.progress_chars("=> ")),
-            Err(_) => bar,
-        }
     }
 }
 
