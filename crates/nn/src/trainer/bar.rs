@@ -52,10 +52,10 @@ impl Bar {
     }
 
     /// Whether it is time to ask for the losses so far; never where nobody sees the bar.
-    pub fn wants_loss(&mut self) -> bool {
-        let wants = self.asked.elapsed() >= LOSS_EVERY && !self.bar.is_hidden();
+    pub fn wants_loss(&mut self, now: Instant) -> bool {
+        let wants = now.duration_since(self.asked) >= LOSS_EVERY && !self.bar.is_hidden();
         if wants {
-            self.asked = Instant::now();
+            self.asked = now;
         }
         wants
     }
@@ -207,9 +207,9 @@ mod tests {
         let screen = Screen::default();
         let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
         let mut bar = Bar::on(target, 1, 3, 8, false);
-        assert!(!bar.wants_loss());
-        std::thread::sleep(LOSS_EVERY);
-        assert!(bar.wants_loss() && !bar.wants_loss());
+        let (start, later) = (bar.asked, bar.asked + LOSS_EVERY);
+        assert!(!bar.wants_loss(start) && bar.wants_loss(later) && !bar.wants_loss(later));
+        std::thread::sleep(Duration::from_millis(50)); // for a rate of a few steps
         bar.taken(2);
         bar.loss(0.012_345_6);
         bar.bar.tick();
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn a_bar_that_nobody_sees_asks_for_no_loss() {
         let mut bar = Bar::new(0, 1, 8, true);
-        std::thread::sleep(LOSS_EVERY);
-        assert!(!bar.wants_loss());
+        let later = bar.asked + LOSS_EVERY;
+        assert!(!bar.wants_loss(later));
     }
 }

@@ -319,7 +319,7 @@ impl Trainer {
                 let count = batch.first().map_or(1, |x| x.shape().first().copied().unwrap_or(1));
                 losses.push(step(&batch)?, count)?;
                 progress.steps.set(progress.steps.get() + 1);
-                if bar.wants_loss() {
+                if bar.wants_loss(Instant::now()) {
                     losses.turn()?;
                 }
                 bar.taken(loader.taken());
