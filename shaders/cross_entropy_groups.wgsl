@@ -1,5 +1,6 @@
-// cross_entropy_groups: loss per row of logits and, where wanted, the gradient of the losses' sum, both times a scale;
-// one workgroup per row.
+// cross_entropy_groups: loss per row of logits or log-probabilities and, where wanted, the gradient of the losses' sum, both
+// times a scale; one workgroup
+// per row.
 //
 //   x [rows, cols] and labels [rows] at any strides, weights [cols], divisor [1]
 //             ->  loss [rows], dx [rows, cols] contiguous
@@ -21,7 +22,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let scale = scale_of_losses(lane);
   for (var row = group.x; row < params.count; row += groups.x) {
     var at = row_at(row);
-    for (var j = lane; j < cols; j += 256u) { at.top = larger(at.top, x[at.x0 + j * params.x_stride]); }
+    for (var j = lane; j < cols; j += 256u) { at.top = higher(at.top, x[at.x0 + j * params.x_stride]); }
     sh_part[lane].x = at.top;
     workgroupBarrier();
     for (var width = 128u; width > 0u; width >>= 1u) {

@@ -1,5 +1,6 @@
-// cross_entropy_lanes: loss per row of logits and, where wanted, the gradient of the losses' sum, both times a scale;
-// one thread per row, without barriers.
+// cross_entropy_lanes: loss per row of logits or log-probabilities and, where wanted, the gradient of the losses' sum, both
+// times a scale; one thread per row,
+// without barriers.
 //
 //   x [rows, cols] and labels [rows] at any strides, weights [cols], divisor [1]
 //             ->  loss [rows] or their sum, dx [rows, cols] contiguous
@@ -18,7 +19,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
   let scale = scale_of_losses(id.x);
   for (var row = id.x; row < params.count; row += groups.x * WG) {
     var at = row_at(row);
-    for (var j = 1u; j < cols; j++) { at.top = larger(at.top, x[at.x0 + j * params.x_stride]); }
+    for (var j = 1u; j < cols; j++) { at.top = higher(at.top, x[at.x0 + j * params.x_stride]); }
     var sums = Sums();
     for (var j1 = 0u; j1 < cols; j1 += 32u) {
       var part = Sums();

@@ -99,6 +99,8 @@ const PARTS: &[(&str, &str)] = &[
     ("cross_entropy_fixed", include_str!("lib/cross_entropy_fixed.wgsl")),
     ("cross_entropy_gradient", include_str!("lib/cross_entropy_gradient.wgsl")),
     ("cross_entropy_labels", include_str!("lib/cross_entropy_labels.wgsl")),
+    ("cross_entropy_log", include_str!("lib/cross_entropy_log.wgsl")),
+    ("cross_entropy_logits", include_str!("lib/cross_entropy_logits.wgsl")),
     ("cross_entropy_loss_only", include_str!("lib/cross_entropy_loss_only.wgsl")),
     ("cross_entropy_row", include_str!("lib/cross_entropy_row.wgsl")),
     ("cross_entropy_weighted", include_str!("lib/cross_entropy_weighted.wgsl")),

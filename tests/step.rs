@@ -9,6 +9,8 @@
 
 #[path = "steps/layers.rs"]
 mod layers;
+#[path = "steps/losses.rs"]
+mod losses;
 mod support;
 
 use std::{
@@ -889,7 +891,7 @@ fn near(op: &str, got: &[f64], want: &[f64]) {
 
 fn main() -> ExitCode {
     runner::main(|suite| {
-        for (name, fact) in FACTS.iter().chain(layers::FACTS) {
+        for (name, fact) in FACTS.iter().chain(layers::FACTS).chain(losses::FACTS) {
             suite.cpu(format!("{name}::cpu"), move || {
                 // A device of its own: the memory of the process-wide one is other tests' too.
                 fact(&Device::new(Box::new(wgrad_core::cpu::Cpu::new())));

@@ -3,7 +3,7 @@
 struct Row {
   row: u32,
   x0: u32,       // where it starts
-  top: f32,      // its largest logit
+  top: f32,      // its largest logit; 0 of log-probabilities
   good: bool,    // whether it counts
   label: u32,    // 0 where it does not
   weight: f32,
@@ -14,12 +14,12 @@ fn row_at(row: u32) -> Row {
   let good = counts(label) && legal(label, params.cols, row, params.serial);
   let x0 = params.x_offset + row * params.x_row;
   let at = select(0u, label, good);
-  return Row(row, x0, x[x0], good, at, weight_of(at));
+  return Row(row, x0, higher(x[x0], x[x0]), good, at, weight_of(at));
 }
 
 // Times the scale; 0 of a row that does not count, but NaN wherever the scale is.
 fn loss_of(at: Row, sums: Sums, scale: f32) -> f32 {
-  let log_total = log_or_nan(sums.x);
+  let log_total = log_of_parts(sums.x);
   let below = at.top - x[at.x0 + at.label * params.x_stride];
   // A share of 0 is left out rather than multiplied: 0·∞ would be NaN.
   var row_loss = 0.0;

@@ -2,7 +2,7 @@
 
 @group(0) @binding(5) var<storage, read> weights: array<f32>;
 
-// Over the classes: Σ e^(x - top), Σ w (top - x), Σ w.
+// Over the classes: the total that makes probabilities, Σ w (top - x), Σ w.
 alias Sums = vec3<f32>;
 
 fn weight_of(label: u32) -> f32 {
@@ -11,7 +11,7 @@ fn weight_of(label: u32) -> f32 {
 
 fn sums_of(label: u32, d: f32) -> Sums {
   let weight = weight_of(label);
-  return vec3(exp_or_zero(d), weight * -d, weight);
+  return vec3(part_of(d), weight * -d, weight);
 }
 
 fn all_weights(sums: Sums) -> f32 { return sums.z; }

@@ -158,19 +158,22 @@ pub fn all() -> Vec<Op> {
         all.push(MaskedSoftmax { causal: yes, scale: 1.0 }.into());
         all.push(Linear { bias: yes, activation: None }.into());
         all.push(Linear { bias: yes, activation: Some(FusedActivation::Relu) }.into());
-        for (smoothing, ignored, weighted, reduction) in [
-            (0.0, None, false, Reduction::Mean),
-            (0.1, None, false, Reduction::Mean),
-            (0.0, Some(1), false, Reduction::Mean),
-            (0.0, None, true, Reduction::Mean),
-            (0.1, Some(1), true, Reduction::Mean),
-            (0.0, None, false, Reduction::Sum),
-            (0.1, Some(1), false, Reduction::Sum),
-            (0.0, None, false, Reduction::None),
-            (0.1, Some(1), true, Reduction::None),
+        for (log, smoothing, ignored, weighted, reduction) in [
+            (false, 0.0, None, false, Reduction::Mean),
+            (false, 0.1, None, false, Reduction::Mean),
+            (false, 0.0, Some(1), false, Reduction::Mean),
+            (false, 0.0, None, true, Reduction::Mean),
+            (false, 0.1, Some(1), true, Reduction::Mean),
+            (false, 0.0, None, false, Reduction::Sum),
+            (false, 0.1, Some(1), false, Reduction::Sum),
+            (false, 0.0, None, false, Reduction::None),
+            (false, 0.1, Some(1), true, Reduction::None),
+            (true, 0.0, None, false, Reduction::Mean),
+            (true, 0.1, Some(1), true, Reduction::Mean),
         ] {
             let gradient = yes;
-            all.push(CrossEntropy { smoothing, ignored, weighted, reduction, gradient }.into());
+            let op = CrossEntropy { log, smoothing, ignored, weighted, reduction, gradient };
+            all.push(op.into());
         }
     }
     for activation in [FusedActivation::Sigmoid, FusedActivation::Tanh] {

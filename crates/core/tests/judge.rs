@@ -532,6 +532,7 @@ fn attention_as_published() {
 
 /// Cross-entropy without options, with its gradient.
 const PLAIN: CrossEntropy = CrossEntropy {
+    log: false,
     smoothing: 0.0,
     ignored: None,
     weighted: false,

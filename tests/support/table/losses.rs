@@ -27,9 +27,9 @@ fn share(shape: &[usize]) -> Input {
     floats(shape, 0.125, 0.875)
 }
 
-/// Cross-entropy with options. Of each four labels one, the second, is `ignored` if that is given.
+/// Cross-entropy or negative log-likelihood with options. Of each four labels one, the second, is `ignored` if that is given.
 fn classes(
-    name: &str,
+    name: &'static str,
     smoothing: f32,
     weighted: bool,
     ignored: Option<i32>,
@@ -38,7 +38,10 @@ fn classes(
     let body = move |x: &[Tensor]| {
         let weights = weighted.then(|| x[2].clone());
         let options = CrossEntropyOptions { smoothing, ignore_index: ignored, weights, reduction };
-        x[0].cross_entropy_with(&x[1], &options)
+        match name.starts_with("nll") {
+            true => x[0].nll_with(&x[1], &options),
+            false => x[0].cross_entropy_with(&x[1], &options),
+        }
     };
     let logits = |shape: &[usize]| floats(shape, -4.0, 4.0);
     let labels = move |shape: &[usize], n: usize| {
@@ -129,9 +132,6 @@ pub fn rows() -> Vec<Row> {
         .kernels(&["map1", "map2"]),
         kl("kl_div", false),
         kl("kl_div log", true),
-        row("nll", "loss", |x| x[0].nll(&x[1]))
-            .case(Case::new([floats(&[6, 5], -3.0, -0.5), whole(&[6], 0, 5)]))
-            .kernels(&["one_hot", "map1", "map2", "reduce_lanes"]),
         classes("cross_entropy options weights", 0.0, true, None, Reduction::Mean),
         classes("cross_entropy options ignored", 0.0, false, Some(9), Reduction::Mean),
         classes("cross_entropy options all", 0.125, true, Some(4), Reduction::Mean),
@@ -139,6 +139,8 @@ pub fn rows() -> Vec<Row> {
         classes("cross_entropy options rows", 0.25, true, Some(9), Reduction::None),
         classes("cross_entropy sum", 0.0, false, None, Reduction::Sum),
         classes("cross_entropy rows", 0.0, false, None, Reduction::None),
+        classes("nll", 0.0, false, None, Reduction::Mean),
+        classes("nll options", 0.25, true, Some(9), Reduction::Mean),
         many_rows(),
     ]
 }

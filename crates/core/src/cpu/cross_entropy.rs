@@ -1,4 +1,4 @@
-//! Cross-entropy from logits and labels, with its gradient.
+//! Cross-entropy from logits or log-probabilities and labels, with its gradient.
 
 use super::{
     gather::counted_indices,
@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     Result,
+    op::Family,
     ops::{cross_entropy::CrossEntropy, losses::Reduction},
 };
 
@@ -19,8 +20,8 @@ pub(super) fn cross_entropy(
     gradient: Option<&mut Out<'_>>,
 ) -> Result<()> {
     let classes = x.layout.shape.last().copied().unwrap_or(0);
-    let labels = counted_indices("cross_entropy", labels, classes, op.ignored)?;
-    for_float!(x.dtype, "cross_entropy", T => {
+    let labels = counted_indices(op.name(), labels, classes, op.ignored)?;
+    for_float!(x.dtype, op.name(), T => {
         let x = x.of::<T>().elements();
         let weights = weights.map(|w| w.of::<T>().elements());
         let targets = Targets::new(op, classes, weights.as_deref());
@@ -58,8 +59,9 @@ pub(super) fn cross_entropy(
     Ok(())
 }
 
-/// What is wanted of the classes: `label_share` times its weight of the label, and `even` times its weight of each.
+/// What the scores are, and what is wanted of the classes: `label_share` times its weight of the label, and `even` times its weight of each.
 struct Targets<'a, T> {
+    log: bool,
     label_share: f64,
     even: f64,
     weights: Option<&'a [T]>,
@@ -71,7 +73,8 @@ impl<'a, T: Float> Targets<'a, T> {
         let smoothing = f64::from(op.smoothing);
         let all = weights.map_or(classes as f64, |w| w.iter().map(|w| w.to_f64()).sum());
         let even = smoothing / classes as f64;
-        Targets { label_share: 1.0 - smoothing, even, weights, all_weights: all }
+        let label_share = 1.0 - smoothing;
+        Targets { log: op.log, label_share, even, weights, all_weights: all }
     }
 
     fn weight(&self, label: usize) -> f64 {
@@ -80,7 +83,10 @@ impl<'a, T: Float> Targets<'a, T> {
 
     /// The loss of one row; with `divisor`, the gradient divided by that goes to `row`.
     fn row(&self, x: &[T], label: usize, row: &mut [T], divisor: Option<f64>) -> f64 {
-        let (max, sum) = exp_row(x, row);
+        let (max, sum) = match self.log {
+            true => (T::ZERO, 1.0),
+            false => exp_row(x, row),
+        };
         let below = |x: T| max.to_f64() - x.to_f64(); // logsumexp - x, without ln sum
         let share = self.label_share * self.weight(label);
         let mut loss = 0.0;
@@ -93,7 +99,12 @@ impl<'a, T: Float> Targets<'a, T> {
             loss += self.even * (each.sum::<f64>() + self.all_weights * sum.ln());
         }
         let Some(divisor) = divisor else { return loss };
-        let chance = (share + self.even * self.all_weights) / sum / divisor;
+        let mut chance = (share + self.even * self.all_weights) / sum / divisor;
+        if self.log {
+            // A score has no part in the others' losses.
+            row.fill(T::ZERO);
+            chance = 0.0;
+        }
         let even = self.even / divisor;
         let slope = |y: f64, target: f64| T::from_f64(y * chance - target);
         let at_label = row.get(label).map_or(0.0, |y| y.to_f64());

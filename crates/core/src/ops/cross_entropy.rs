@@ -1,4 +1,5 @@
-//! Cross-entropy from logits and labels: the losses and their gradient in one pass, options included.
+//! Cross-entropy from logits, or negative log-likelihood from log-probabilities, and labels: the losses and their
+//! gradient in one pass, options included.
 
 use super::{losses::Reduction, need_float, need_index, need_same};
 use crate::{
@@ -6,10 +7,12 @@ use crate::{
     op::{Family, Saves},
 };
 
-/// logits `[n, classes]`, labels `[n]`, where weighted weights `[classes]` -> loss `[]`, or `[n]` if it is not reduced,
+/// scores `[n, classes]`, labels `[n]`, where weighted weights `[classes]` -> loss `[]`, or `[n]` if it is not reduced,
 /// and, where wanted, the gradient of the losses' sum or mean `[n, classes]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CrossEntropy {
+    /// Whether the scores are log-probabilities already, and this is their negative log-likelihood.
+    pub log: bool,
     /// Share of the target spread evenly over all classes, in [0, 1].
     pub smoothing: f32,
     /// The label of rows that do not count.
@@ -24,32 +27,32 @@ pub struct CrossEntropy {
 
 impl Family for CrossEntropy {
     fn name(&self) -> &'static str {
-        "cross_entropy"
+        name(self.log)
     }
     fn precision(&self) -> Precision {
         Precision::Wide
     }
     fn outputs(&self, ins: &[Meta]) -> Result<Vec<Meta>> {
-        let (logits, labels) = (&ins[0], &ins[1]);
-        need_float("cross_entropy", logits)?;
-        need_index("cross_entropy", labels)?;
-        if logits.shape.rank() != 2 || *labels.shape != logits.shape[..1] {
-            return Err(no_label_per_row("cross_entropy", &logits.shape, &labels.shape));
+        let (op, scores, labels) = (self.name(), &ins[0], &ins[1]);
+        need_float(op, scores)?;
+        need_index(op, labels)?;
+        if scores.shape.rank() != 2 || *labels.shape != scores.shape[..1] {
+            return Err(no_label_per_row(op, &scores.shape, &labels.shape));
         }
-        if logits.shape[1] == 0 {
-            return Err(Error::empty("cross_entropy", "the scores have no classes"));
+        if scores.shape[1] == 0 {
+            return Err(Error::empty(op, "the scores have no classes"));
         }
         if let Some(weights) = ins.get(2) {
-            need_same("cross_entropy", logits, weights)?;
-            weight_per_class("cross_entropy", &weights.shape, logits.shape[1])?;
+            need_same(op, scores, weights)?;
+            weight_per_class(op, &weights.shape, scores.shape[1])?;
         }
         let shape = match self.reduction {
             Reduction::None => labels.shape,
             Reduction::Mean | Reduction::Sum => Shape::scalar(),
         };
-        let mut outs = vec![Meta { shape, dtype: logits.dtype }];
+        let mut outs = vec![Meta { shape, dtype: scores.dtype }];
         if self.gradient {
-            outs.push(*logits);
+            outs.push(*scores);
         }
         Ok(outs)
     }
@@ -67,6 +70,10 @@ impl Family for CrossEntropy {
         all.extend(self.weighted.then_some(None));
         Ok(all)
     }
+}
+
+fn name(log: bool) -> &'static str {
+    if log { "nll" } else { "cross_entropy" }
 }
 
 #[track_caller]
@@ -185,12 +192,45 @@ impl Tensor {
         labels: &Tensor,
         options: &CrossEntropyOptions,
     ) -> Result<Tensor> {
-        let [rows, classes] = options.sizes("cross_entropy", self, labels)?;
+        self.class_loss(false, labels, options)
+    }
+
+    /// Mean negative log-likelihood of log-probabilities `[.., classes]` against labels `[..]` (i32 or u32): what
+    /// cross-entropy is after [`log_softmax`](Tensor::log_softmax). Labels are checked as there.
+    ///
+    /// ```
+    /// # use wgrad_core::{Device, Tensor};
+    /// let cpu = Device::cpu();
+    /// let log = Tensor::from_vec([-0.5f32, -1.0, -2.0, -3.0], [2, 2], &cpu)?;
+    /// let labels = Tensor::from_vec([0i32, 1], [2], &cpu)?;
+    /// assert_eq!(log.nll(&labels)?.item::<f32>()?, 1.75);
+    /// # Ok::<(), wgrad_core::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn nll(&self, labels: &Tensor) -> Result<Tensor> {
+        self.nll_with(labels, &CrossEntropyOptions::default())
+    }
+
+    /// [`nll`](Tensor::nll) with options, as [`cross_entropy_with`](Tensor::cross_entropy_with) has them.
+    #[track_caller]
+    pub fn nll_with(&self, labels: &Tensor, options: &CrossEntropyOptions) -> Result<Tensor> {
+        self.class_loss(true, labels, options)
+    }
+
+    #[track_caller]
+    fn class_loss(
+        &self,
+        log: bool,
+        labels: &Tensor,
+        options: &CrossEntropyOptions,
+    ) -> Result<Tensor> {
+        let [rows, classes] = options.sizes(name(log), self, labels)?;
         let flat = self.rank() == 2;
         let logits = if flat { self.clone() } else { self.reshape([rows, classes])? };
         let row_labels = if flat { labels.clone() } else { labels.reshape([rows])? };
         let weights = options.weights.as_ref().map(Tensor::detach);
         let op = CrossEntropy {
+            log,
             smoothing: options.smoothing,
             ignored: options.ignore_index,
             weighted: weights.is_some(),
@@ -200,8 +240,7 @@ impl Tensor {
         let mut ins = vec![&logits, &row_labels];
         ins.extend(&weights);
         let loss = Tensor::run_all(op, &ins)?.into_iter().next();
-        let loss =
-            loss.ok_or_else(|| Error::internal("cross_entropy", "an operation without output"))?;
+        let loss = loss.ok_or_else(|| Error::internal(name(log), "an operation without output"))?;
         if flat || options.reduction != Reduction::None {
             return Ok(loss);
         }

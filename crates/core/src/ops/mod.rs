@@ -18,7 +18,6 @@ pub mod linear;
 pub mod losses;
 pub mod masked_softmax;
 pub mod matmul;
-pub mod nll;
 pub mod norm;
 pub mod operators;
 pub mod optimizer;

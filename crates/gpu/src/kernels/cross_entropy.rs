@@ -105,9 +105,10 @@ pub(super) fn cross_entropy(
 /// A kernel with what all three share.
 fn named(name: &'static str, op: &CrossEntropy) -> Kernel {
     let weights = if op.weighted { "cross_entropy_weighted" } else { "cross_entropy_even" };
+    let scores = if op.log { "cross_entropy_log" } else { "cross_entropy_logits" };
     Kernel {
         name,
-        parts: vec!["cross_entropy_labels", weights, "larger", "nan"],
+        parts: vec!["cross_entropy_labels", weights, scores, "larger", "nan"],
         aliases: vec![("elem", "f32"), ("bits", "u32"), ("mask", "bool")],
         ..Kernel::default()
     }
