@@ -1073,7 +1073,8 @@ fn outputs_go_where_the_view_says_and_nowhere_else() {
     let normal = Distribution::Normal { mean: 0.0, std: 1.0 };
     let state = meta(DType::U32, &[4]);
     let (options, windows) = (Conv2dOptions::new().padding(1).groups(2), Pool2dOptions::new(2));
-    let weighted = CrossEntropy { smoothing: 0.1, weighted: true, ..PLAIN };
+    let reduction = Reduction::None;
+    let weighted = CrossEntropy { smoothing: 0.1, weighted: true, reduction, ..PLAIN };
     let rows: Vec<(Op, Vec<Meta>)> = vec![
         (Unary::Exp.into(), vec![f(&[4, 3])]),
         (UnaryBackward(Unary::Silu).into(), vec![f(&[4, 3]), f(&[4, 3])]),
@@ -1093,6 +1094,7 @@ fn outputs_go_where_the_view_says_and_nowhere_else() {
         (SoftmaxBackward { axis: 1, log: true }.into(), vec![f(&[4, 3]), f(&[4, 3])]),
         (MaskedSoftmax { causal: true, scale: 0.5 }.into(), vec![f(&[4, 3]), b(&[4, 1])]),
         (MaskedSoftmaxBackward { scale: 0.5 }.into(), vec![f(&[4, 3]), f(&[4, 3])]),
+        (PLAIN.into(), vec![f(&[4, 3]), i(&[4])]),
         (weighted.into(), vec![f(&[4, 3]), i(&[4]), f(&[3])]),
         (Gather.into(), vec![f(&[4, 3]), i(&[2, 2])]),
         (ScatterRows { rows: 5 }.into(), vec![f(&[4, 3]), i(&[4])]),

@@ -38,16 +38,13 @@ pub(super) fn cross_entropy(
         false => by_groups(cols, rows, caps),
     };
     let mut kernel = named(if groups { "cross_entropy_groups" } else { "cross_entropy_lanes" }, op);
-    kernel.parts.extend(["watch", "cross_entropy_row"]);
-    kernel.parts.push(match op.gradient {
-        true => "cross_entropy_gradient",
-        false => "cross_entropy_loss_only",
-    });
-    kernel.parts.push(match (divided, once) {
+    let gradient = if op.gradient { "cross_entropy_gradient" } else { "cross_entropy_loss_only" };
+    let scaling = match (divided, once) {
         (false, _) => "cross_entropy_fixed",
         (true, false) => "cross_entropy_divided",
         (true, true) => "cross_entropy_divided_here",
-    });
+    };
+    kernel.parts.extend(["watch", "cross_entropy_row", gradient, scaling]);
     if !groups {
         kernel.parts.push(if once { "keep_sum" } else { "keep_rows" });
         kernel.values.push(("WG", if once { 8 } else { 64 }));
@@ -65,21 +62,19 @@ pub(super) fn cross_entropy(
         (false, true) => (1.0 / rows as f32).to_bits(),
         (false, false) => 1f32.to_bits(),
     };
-    let (weights_at, weights_step) =
-        ins.get(2).map_or((0, 0), |w| (w.layout.offset, w.layout.strides[0]));
-    let params: Vec<u32> = [rows, cols, x.offset, x.strides[0], x.strides[1]]
-        .map(word)
-        .into_iter()
-        .chain([word(labels.offset), word(labels.strides[0]), 0])
-        .chain([op.smoothing.to_bits(), scale, word(loss_at)])
-        .chain([outs.get(1).map_or(0, |dx| word(dx.layout.offset))])
+    let [weights_at, weights_step] =
+        ins.get(2).map_or([0, 0], |w| [w.layout.offset, w.layout.strides[0]].map(word));
+    #[rustfmt::skip]
+    let params = [
+        word(rows), word(cols), word(x.offset), word(x.strides[0]),
+        word(x.strides[1]), word(labels.offset), word(labels.strides[0]), 0,
+        op.smoothing.to_bits(), scale, word(loss_at), outs.get(1).map_or(0, |dx| word(dx.layout.offset)),
         // The bits of a label, whatever its sign.
-        .chain([u32::from(op.ignored.is_some()), op.ignored.unwrap_or(0) as u32])
-        .chain([weights_at, weights_step].map(word))
-        .collect();
+        u32::from(op.ignored.is_some()), op.ignored.unwrap_or(0) as u32, weights_at, weights_step,
+    ];
     if rows > 0 || each {
         let mut launch = Launch::new(kernel, grid, x.numel() as u64 * 4)
-            .params(params.iter().copied())
+            .params(params)
             .read(1, Slot::In(0))
             .read(2, Slot::In(1))
             .write(3, loss);
@@ -119,7 +114,7 @@ fn divisor(
     op: &CrossEntropy,
     program: &mut Program,
     rows: usize,
-    params: Vec<u32>,
+    params: [u32; 16],
     caps: &Caps,
 ) -> Result<Slot> {
     let parts = rows.div_ceil(ROWS_EACH).min(MAX_PARTS);
