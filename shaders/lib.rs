@@ -37,12 +37,12 @@ macro_rules! files {
 const KERNELS: &[(&str, &str)] = files!(
     "adapt_scale" "adjust" "arg_reduce" "avg_pool" "avg_pool_backward" "batch_norm"
     "batch_norm_backward" "batch_norm_groups" "batch_norm_join" "batch_norm_lanes" "conv_pack"
-    "cross_entropy_groups" "cross_entropy_lanes" "dropout" "gather_rows" "generate" "map1" "map2"
-    "map3" "matmul_tiled" "max_pool" "max_pool_backward" "narrow_f16" "norm_backward_groups"
-    "norm_backward_lanes" "norm_columns" "norm_groups" "norm_lanes" "one_hot" "random"
-    "random_advance" "random_take" "roofline_copy" "roofline_multiply_add" "scatter_rows"
-    "softmax_backward_groups" "softmax_backward_lanes" "softmax_groups" "softmax_lanes" "update"
-    "vector_norm_join" "vector_norm_parts" "widen_f16"
+    "cross_entropy_divisor" "cross_entropy_groups" "cross_entropy_lanes" "dropout" "gather_rows"
+    "generate" "map1" "map2" "map3" "matmul_tiled" "max_pool" "max_pool_backward" "narrow_f16"
+    "norm_backward_groups" "norm_backward_lanes" "norm_columns" "norm_groups" "norm_lanes"
+    "one_hot" "random" "random_advance" "random_take" "roofline_copy" "roofline_multiply_add"
+    "scatter_rows" "softmax_backward_groups" "softmax_backward_lanes" "softmax_groups"
+    "softmax_lanes" "update" "vector_norm_join" "vector_norm_parts" "widen_f16"
 );
 
 /// Kernels that must be unrolled, or whose bindings vary, and are therefore templates.
@@ -93,8 +93,17 @@ const PARTS: &[(&str, &str)] = &[
     ("update_sgd", include_str!("lib/update_sgd.wgsl")),
     ("update_sgd_momentum", include_str!("lib/update_sgd_momentum.wgsl")),
     ("all_positions", include_str!("lib/all_positions.wgsl")),
+    ("cross_entropy_divided", include_str!("lib/cross_entropy_divided.wgsl")),
+    ("cross_entropy_divided_here", include_str!("lib/cross_entropy_divided_here.wgsl")),
+    ("cross_entropy_even", include_str!("lib/cross_entropy_even.wgsl")),
+    ("cross_entropy_fixed", include_str!("lib/cross_entropy_fixed.wgsl")),
     ("cross_entropy_gradient", include_str!("lib/cross_entropy_gradient.wgsl")),
+    ("cross_entropy_labels", include_str!("lib/cross_entropy_labels.wgsl")),
+    ("cross_entropy_log", include_str!("lib/cross_entropy_log.wgsl")),
+    ("cross_entropy_logits", include_str!("lib/cross_entropy_logits.wgsl")),
     ("cross_entropy_loss_only", include_str!("lib/cross_entropy_loss_only.wgsl")),
+    ("cross_entropy_row", include_str!("lib/cross_entropy_row.wgsl")),
+    ("cross_entropy_weighted", include_str!("lib/cross_entropy_weighted.wgsl")),
     ("batches", include_str!("lib/batches.wgsl")),
     ("batch_norm_params", include_str!("lib/batch_norm_params.wgsl")),
     ("batch_norm_moments", include_str!("lib/batch_norm_moments.wgsl")),
@@ -111,8 +120,8 @@ const PARTS: &[(&str, &str)] = &[
     ("index", include_str!("lib/index.wgsl")),
     ("join_shared", include_str!("lib/join_shared.wgsl")),
     ("join_shuffle", include_str!("lib/join_shuffle.wgsl")),
-    ("keep_mean", include_str!("lib/keep_mean.wgsl")),
     ("keep_rows", include_str!("lib/keep_rows.wgsl")),
+    ("keep_sum", include_str!("lib/keep_sum.wgsl")),
     ("larger", include_str!("lib/larger.wgsl")),
     ("larger4", include_str!("lib/larger4.wgsl")),
     ("listed_positions", include_str!("lib/listed_positions.wgsl")),

@@ -11,6 +11,8 @@
 mod chains;
 #[path = "steps/layers.rs"]
 mod layers;
+#[path = "steps/losses.rs"]
+mod losses;
 mod support;
 
 use std::{
@@ -891,7 +893,8 @@ fn near(op: &str, got: &[f64], want: &[f64]) {
 
 fn main() -> ExitCode {
     runner::main(|suite| {
-        for (name, fact) in FACTS.iter().chain(chains::FACTS).chain(layers::FACTS) {
+        let more = chains::FACTS.iter().chain(layers::FACTS).chain(losses::FACTS);
+        for (name, fact) in FACTS.iter().chain(more) {
             suite.cpu(format!("{name}::cpu"), move || {
                 // A device of its own: the memory of the process-wide one is other tests' too.
                 fact(&Device::new(Box::new(wgrad_core::cpu::Cpu::new())));

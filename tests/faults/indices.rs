@@ -71,7 +71,7 @@ pub const ROWS: &[Fault] = &[
         refused(wait(logits.cross_entropy(&labels)), ErrorKind::Index, &["cross_entropy", advice]);
         let mut options = CrossEntropyOptions { reduction: Reduction::None, ..Default::default() };
         let loss = logits.cross_entropy_with(&labels, &options);
-        refused(wait(loss), ErrorKind::Index, &["one_hot", advice]);
+        refused(wait(loss), ErrorKind::Index, &["cross_entropy", advice]);
         options.ignore_index = Some(-100);
         let loss = logits.cross_entropy_with(&labels, &options).unwrap();
         assert_eq!(read(&loss)[1], 0.0);

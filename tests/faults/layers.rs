@@ -194,13 +194,43 @@ pub const ROWS: &[Fault] = &[
         let read_back = |labels: &[i32], options: &CrossEntropyOptions| {
             x.cross_entropy_with(&whole(labels, d), options).and_then(|loss| loss.to_vec::<f32>())
         };
-        refused(read_back(&[0, 2], &options), ErrorKind::Index, &["2"]);
+        let told = ["cross_entropy", "index 2 at position 1", "0..2"];
+        refused(read_back(&[0, 2], &options), ErrorKind::Index, &told);
         refused(read_back(&[0, -1], &options), ErrorKind::Index, &["-1"]);
         let weighted = CrossEntropyOptions {
             weights: Some(floats(&[1.0, 1.0], &[2], d)),
             ..CrossEntropyOptions::default()
         };
         refused(read_back(&[0, -100], &weighted), ErrorKind::Index, &["-100"]);
+        let halves = Tensor::ones([2], d).unwrap().cast(DType::F16).unwrap();
+        let halves = CrossEntropyOptions { weights: Some(halves), ..weighted.clone() };
+        let mixed = x.cross_entropy_with(&whole(&[0, 1], d), &halves);
+        refused(mixed, ErrorKind::DType, &["f32", "f16"]);
+        // What lies in an ignored row does not matter, nor does its gradient when none counts.
+        for columns in [3, 130] {
+            let mut values = vec![1.0; 2 * columns];
+            (values[1], values[2]) = (NAN, INF);
+            let x = floats(&values, &[2, columns], d).requiring_grad();
+            for reduction in [Reduction::Mean, Reduction::Sum, Reduction::None] {
+                let options = CrossEntropyOptions { reduction, ..options.clone() };
+                let loss = x.cross_entropy_with(&whole(&[-100, 1], d), &options).unwrap();
+                let got = f64::from(*read(&loss).last().unwrap());
+                assert!(tolerance::of("loss").allows(got, (columns as f64).ln()), "{got}");
+                let loss = loss.sum_all().unwrap();
+                let slopes = read(loss.backward().unwrap().wrt(&x).unwrap());
+                assert_eq!(slopes[..columns], vec![0.0; columns]);
+                assert!(slopes[columns + 1] < 0.0, "{slopes:?}");
+                let none = x.cross_entropy_with(&whole(&[-100, -100], d), &options).unwrap();
+                let none = none.sum_all().unwrap();
+                assert!(if reduction == Reduction::Mean {
+                    read(&none)[0].is_nan()
+                } else {
+                    read(&none) == [0.0]
+                });
+                let slopes = read(none.backward().unwrap().wrt(&x).unwrap());
+                assert_eq!(slopes, vec![0.0; 2 * columns]);
+            }
+        }
     }),
 ];
 

@@ -17,6 +17,7 @@ use wgrad_core::{
         dropout::{Dropout, TakeRandom},
         gather::{Gather, ScatterRows},
         linear::{FusedActivation, Linear},
+        losses::Reduction,
         masked_softmax::{MaskedSoftmax, MaskedSoftmaxBackward},
         matmul::MatMul,
         norm::{Norm, NormBackward, NormSums},
@@ -62,7 +63,8 @@ pub fn kind(op: &Op) -> Kind {
         Op::MaskedSoftmax(op) => ("MaskedSoftmax", format!(" {}", op.causal)),
         Op::MaskedSoftmaxBackward(_) => ("MaskedSoftmaxBackward", String::new()),
         Op::CrossEntropy(op) => {
-            ("CrossEntropy", format!(" {} {}", op.smoothing > 0.0, op.gradient))
+            let options = (op.ignored.is_some(), op.weighted, op.reduction);
+            ("CrossEntropy", format!(" {} {} {options:?}", op.smoothing > 0.0, op.gradient))
         }
         Op::Gather(_) => ("Gather", String::new()),
         Op::ScatterRows(_) => ("ScatterRows", String::new()),
@@ -156,8 +158,22 @@ pub fn all() -> Vec<Op> {
         all.push(MaskedSoftmax { causal: yes, scale: 1.0 }.into());
         all.push(Linear { bias: yes, activation: None }.into());
         all.push(Linear { bias: yes, activation: Some(FusedActivation::Relu) }.into());
-        for smoothing in [0.0, 0.1] {
-            all.push(CrossEntropy { smoothing, gradient: yes }.into());
+        for (log, smoothing, ignored, weighted, reduction) in [
+            (false, 0.0, None, false, Reduction::Mean),
+            (false, 0.1, None, false, Reduction::Mean),
+            (false, 0.0, Some(1), false, Reduction::Mean),
+            (false, 0.0, None, true, Reduction::Mean),
+            (false, 0.1, Some(1), true, Reduction::Mean),
+            (false, 0.0, None, false, Reduction::Sum),
+            (false, 0.1, Some(1), false, Reduction::Sum),
+            (false, 0.0, None, false, Reduction::None),
+            (false, 0.1, Some(1), true, Reduction::None),
+            (true, 0.0, None, false, Reduction::Mean),
+            (true, 0.1, Some(1), true, Reduction::Mean),
+        ] {
+            let gradient = yes;
+            let op = CrossEntropy { log, smoothing, ignored, weighted, reduction, gradient };
+            all.push(op.into());
         }
     }
     for activation in [FusedActivation::Sigmoid, FusedActivation::Tanh] {

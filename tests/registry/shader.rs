@@ -18,8 +18,8 @@ pub fn check(launch: &Launch) -> Result<(), String> {
     let text = wgrad_shaders::source(&launch.kernel)?;
     let module = naga::front::wgsl::parse_str(&text).map_err(|e| e.emit_to_string(&text))?;
     // Subgroup operations only where the kernel was chosen for them.
-    let shuffles = launch.kernel.values.contains(&("shuffle", 1))
-        || launch.kernel.parts.contains(&"keep_mean");
+    let shuffles =
+        launch.kernel.values.contains(&("shuffle", 1)) || launch.kernel.parts.contains(&"keep_sum");
     let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32; // unpack2x16float: in all of WebGPU
     capabilities.set(Capabilities::SUBGROUP, shuffles);
     // Cooperative matrices are for Vulkan, and those of 8 for Metal; they need more than the floor.

@@ -163,16 +163,13 @@ constructors! {
 /// index tensor, row-major. Every backend reports bad indices through this, so the text is the same.
 #[track_caller]
 pub fn bad_index(op: &str, value: i64, position: usize, limit: usize) -> Error {
-    // Losses over classes with options use their labels in `one_hot`.
-    let advice = match op {
-        "cross_entropy" if value < 0 => format!(
-            "; rows with such a label are left out by cross_entropy_with and \
+    let advice = if matches!(op, "cross_entropy" | "nll") && value < 0 {
+        format!(
+            "; rows with such a label are left out by {op}_with and \
              CrossEntropyOptions {{ ignore_index: Some({value}), ..Default::default() }}"
-        ),
-        "one_hot" if value < 0 => {
-            format!("; as a label of a loss it is left out by ignore_index: Some({value})")
-        }
-        _ => String::new(),
+        )
+    } else {
+        String::new()
     };
     Error::index(
         op.to_owned(),

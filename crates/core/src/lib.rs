@@ -38,7 +38,7 @@ pub use loss_scale::{LossScale, ScaleReport};
 pub use mode::{eval, evaluating, train, training};
 pub use op::{Meta, Op};
 pub use ops::attention::AttentionOptions;
-pub use ops::class_losses::CrossEntropyOptions;
+pub use ops::cross_entropy::CrossEntropyOptions;
 pub use ops::losses::Reduction;
 pub use ops::operators::Operand;
 pub use ops::{conv::Conv2dOptions, pool::Pool2dOptions, window::Pair};

@@ -28,6 +28,7 @@ use wgrad_core::{
         cross_entropy::CrossEntropy,
         gather::{Gather, ScatterRows},
         linear::{FusedActivation, Linear},
+        losses::Reduction,
         masked_softmax::{MaskedSoftmax, MaskedSoftmaxBackward},
         matmul::MatMul,
         optimizer::{NUMBERS, Rule, range},
@@ -528,6 +529,16 @@ fn attention_as_published() {
         ],
     );
 }
+
+/// Cross-entropy without options, with its gradient.
+const PLAIN: CrossEntropy = CrossEntropy {
+    log: false,
+    smoothing: 0.0,
+    ignored: None,
+    weighted: false,
+    reduction: Reduction::Mean,
+    gradient: true,
+};
 
 #[test]
 fn cross_entropy_by_hand() {
@@ -1062,6 +1073,8 @@ fn outputs_go_where_the_view_says_and_nowhere_else() {
     let normal = Distribution::Normal { mean: 0.0, std: 1.0 };
     let state = meta(DType::U32, &[4]);
     let (options, windows) = (Conv2dOptions::new().padding(1).groups(2), Pool2dOptions::new(2));
+    let reduction = Reduction::None;
+    let weighted = CrossEntropy { smoothing: 0.1, weighted: true, reduction, ..PLAIN };
     let rows: Vec<(Op, Vec<Meta>)> = vec![
         (Unary::Exp.into(), vec![f(&[4, 3])]),
         (UnaryBackward(Unary::Silu).into(), vec![f(&[4, 3]), f(&[4, 3])]),
@@ -1081,7 +1094,8 @@ fn outputs_go_where_the_view_says_and_nowhere_else() {
         (SoftmaxBackward { axis: 1, log: true }.into(), vec![f(&[4, 3]), f(&[4, 3])]),
         (MaskedSoftmax { causal: true, scale: 0.5 }.into(), vec![f(&[4, 3]), b(&[4, 1])]),
         (MaskedSoftmaxBackward { scale: 0.5 }.into(), vec![f(&[4, 3]), f(&[4, 3])]),
-        (CrossEntropy { smoothing: 0.1, gradient: true }.into(), vec![f(&[4, 3]), i(&[4])]),
+        (PLAIN.into(), vec![f(&[4, 3]), i(&[4])]),
+        (weighted.into(), vec![f(&[4, 3]), i(&[4]), f(&[3])]),
         (Gather.into(), vec![f(&[4, 3]), i(&[2, 2])]),
         (ScatterRows { rows: 5 }.into(), vec![f(&[4, 3]), i(&[4])]),
         (Copy.into(), vec![f(&[4, 3])]),
@@ -1977,7 +1991,7 @@ fn c03_nothing_is_written_for_a_bad_index() {
         Op::Gather(Gather),
         Op::ScatterRows(ScatterRows { rows: 2 }),
         Op::OneHot(OneHot { classes: 2 }),
-        Op::CrossEntropy(CrossEntropy { smoothing: 0.0, gradient: true }),
+        Op::CrossEntropy(PLAIN),
     ] {
         let out = load(DType::F32, &[2, 2], &[CANARY; 16]);
         let scalar = load(DType::F32, &[], &[CANARY; 4]);

@@ -192,7 +192,11 @@ fn cross_entropy_options_as_published() {
             weights,
             ..Default::default()
         };
-        let loss = x.cross_entropy_with(&labels, &options).unwrap();
+        let with = |reduction| {
+            let options = CrossEntropyOptions { reduction, ..options.clone() };
+            x.cross_entropy_with(&labels, &options).unwrap()
+        };
+        let loss = with(Reduction::Mean);
         let want = [
             -0.09129198730920873,
             0.003969486389257217,
@@ -207,7 +211,15 @@ fn cross_entropy_options_as_published() {
             -0.1296375177510851,
             0.1381024583822698,
         ];
-        assert_close(&values(gradients(&loss).wrt(&x).unwrap()), &want, LOSS);
+        let slopes = |loss: &Tensor| values(gradients(loss).wrt(&x).unwrap());
+        assert_close(&slopes(&loss), &want, LOSS);
+        // The rows that count weigh 1, 2 and 0.5.
+        assert_close(&slopes(&with(Reduction::Sum)), &want.map(|x| 3.5 * x), LOSS);
+        let factors = tensor(dtype, &[1.0, -2.0, 3.0, 4.0], &[4]);
+        let loss = with(Reduction::None).try_mul(&factors).unwrap().sum_all().unwrap();
+        let factors = values(&factors);
+        let want: Vec<f64> = (0..12).map(|i| 3.5 * factors[i / 3] * want[i]).collect();
+        assert_close(&slopes(&loss), &want, LOSS);
         let log = x.log_softmax(1).unwrap();
         let nll = log.nll(&i32s(&[0, 2, 1, 1])).unwrap();
         assert_close(&values(&nll.detach()), &[2.3622250279229844], LOSS.of(dtype));

@@ -5,7 +5,7 @@ use crate::support::{
     inputs::{Input, Lie, away, floats, truth, whole},
     row::{Case, Row, row},
 };
-use wgrad_core::{DType, Result, Tensor};
+use wgrad_core::{CrossEntropyOptions, DType, Reduction, Result, Tensor};
 
 fn input(shape: &[usize]) -> Input {
     floats(shape, -1.0, 1.0)
@@ -72,6 +72,16 @@ pub fn rows() -> Vec<Row> {
         })
         .case(Case::new([input(&[5, 7]), whole(&[5], 0, 7)]))
         .case(Case::new([input(&[71, 70]), whole(&[71], 0, 70)])),
+        scratch("cross_entropy rows", "cross_entropy", &["cross_entropy_lanes"], |x| {
+            let (weights, reduction) = (Some(x[2].clone()), Reduction::None);
+            let options = CrossEntropyOptions { weights, reduction, ..Default::default() };
+            x[0].cross_entropy_with(&x[1], &options)
+        })
+        .case(Case::new([
+            input(&[5, 7]),
+            whole(&[5], 0, 7),
+            floats(&[7], 0.5, 2.0).fixed(),
+        ])),
         scratch("gather", "exact", &["gather_rows"], |x| x[0].gather(&x[1]))
             .case(Case::new([input(&[5, 7]), whole(&[4], 0, 5)])),
         half("concat", "exact", &["map1"], |x| Tensor::concat(&[&x[0], &x[1]], 0))

@@ -1,7 +1,7 @@
-//! Losses that are composed of other operations: what they compute and which gradients come out.
+//! Losses that are composed of other operations, and cross-entropy with options: what they compute and which gradients come out.
 
 use crate::support::{
-    inputs::{Draw, Input, away, floats, given, whole},
+    inputs::{Draw, Input, Kind, Lie, away, floats, given, whole},
     row::{Case, Row, row},
 };
 use wgrad_core::{CrossEntropyOptions, Reduction, Result, Tensor};
@@ -27,28 +27,84 @@ fn share(shape: &[usize]) -> Input {
     floats(shape, 0.125, 0.875)
 }
 
-fn classes(name: &str, smoothing: f32, weighted: bool, ignored: bool, reduction: Reduction) -> Row {
+/// Cross-entropy or negative log-likelihood with options. Of each four labels one, the second, is `ignored` if that is given.
+fn classes(
+    name: &'static str,
+    smoothing: f32,
+    weighted: bool,
+    ignored: Option<i32>,
+    reduction: Reduction,
+) -> Row {
     let body = move |x: &[Tensor]| {
         let weights = weighted.then(|| x[2].clone());
-        let ignore_index = ignored.then_some(9);
-        let options = CrossEntropyOptions { smoothing, ignore_index, weights, reduction };
-        x[0].cross_entropy_with(&x[1], &options)
+        let options = CrossEntropyOptions { smoothing, ignore_index: ignored, weights, reduction };
+        match name.starts_with("nll") {
+            true => x[0].nll_with(&x[1], &options),
+            false => x[0].cross_entropy_with(&x[1], &options),
+        }
+    };
+    let logits = |shape: &[usize]| floats(shape, -4.0, 4.0);
+    let labels = move |shape: &[usize], n: usize| {
+        let second = ignored.map_or(n as f64 / 2.0, f64::from).floor();
+        let draw = Draw::Given(vec![(2 % n) as f64, second, 0.0, n as f64 - 1.0]);
+        let kind = if weighted { Kind::U32 } else { Kind::I32 };
+        Input { draw, ..whole(shape, 0, 1) }.kind(kind)
     };
     let weight = |n: usize| floats(&[n], 0.5, 2.0).fixed();
-    let labels = |rows: usize, values: &[f64]| Input {
-        draw: Draw::Given(values.to_vec()),
-        ..whole(&[rows], 0, 1)
-    };
-    let some: &[f64] = if ignored { &[2.0, 9.0, 0.0, 4.0] } else { &[2.0, 1.0, 0.0, 4.0] };
-    let kernels = ["softmax_lanes", "one_hot", "map1", "map2", "reduce_lanes"];
+    let case =
+        |rows: usize, n: usize| Case::new([logits(&[rows, n]), labels(&[rows], n), weight(n)]);
+    let none = ignored.map_or(0.0, f64::from);
+    let of_none = Input { draw: Draw::Given(vec![none]), ..labels(&[90], 70) };
+    let divided = reduction == Reduction::Mean && (weighted || ignored.is_some());
+    let mut kernels = vec!["cross_entropy_lanes"];
+    kernels.extend(divided.then_some("cross_entropy_divisor"));
+    let mut hardware = [&kernels[..], &["cross_entropy_groups"]].concat();
+    if reduction != Reduction::None {
+        kernels.push("reduce_lanes");
+        hardware.extend(["reduce_lanes", "reduce_groups"]);
+    }
     row(name, "loss", body)
-        .cases(
-            [7, 33].map(|rows| {
-                Case::new([floats(&[rows, 5], -4.0, 4.0), labels(rows, some), weight(5)])
-            }),
-        )
+        .cases([case(1, 1), case(7, 5), case(33, 65), case(300, 3), case(2, 300), case(90, 70)])
+        .cases([case(7, 5).forward_only(), case(2, 257).forward_only(), case(0, 5).forward_only()])
+        .case(Case::new([logits(&[90, 70]), of_none, weight(70)]).forward_only())
+        .case(Case::new([logits(&[2, 3, 5]), labels(&[2, 3], 5), weight(5)]))
+        .case(Case::new([
+            logits(&[6, 9]).lie(Lie::Transposed),
+            labels(&[6], 9).lie(Lie::Stepped),
+            weight(9).lie(Lie::Stepped),
+        ]))
+        .case(Case::new([
+            logits(&[5, 70]).lie(Lie::Offset),
+            labels(&[5], 70).lie(Lie::Offset),
+            weight(70).lie(Lie::Offset),
+        ]))
         .kernels(&kernels)
-        .hardware(&kernels)
+        .hardware(&hardware)
+}
+
+/// So many rows that several workgroups weigh them.
+fn many_rows() -> Row {
+    row("cross_entropy options long", "loss", |x| {
+        let (ignore_index, weights) = (Some(9), Some(x[2].clone()));
+        let options =
+            CrossEntropyOptions { ignore_index, weights, ..CrossEntropyOptions::default() };
+        x[0].cross_entropy_with(&x[1], &options)
+    })
+    .case(
+        Case::new([
+            floats(&[40_000, 3], -4.0, 4.0),
+            Input { draw: Draw::Given(vec![2.0, 9.0, 0.0]), ..whole(&[40_000], 0, 1) },
+            floats(&[3], 0.5, 2.0).fixed(),
+        ])
+        .no_differences(),
+    )
+    .kernels(&["cross_entropy_lanes", "cross_entropy_divisor", "reduce_lanes"])
+    .hardware(&[
+        "cross_entropy_lanes",
+        "cross_entropy_divisor",
+        "reduce_lanes",
+        "reduce_groups",
+    ])
 }
 
 pub fn rows() -> Vec<Row> {
@@ -76,13 +132,15 @@ pub fn rows() -> Vec<Row> {
         .kernels(&["map1", "map2"]),
         kl("kl_div", false),
         kl("kl_div log", true),
-        row("nll", "loss", |x| x[0].nll(&x[1]))
-            .case(Case::new([floats(&[6, 5], -3.0, -0.5), whole(&[6], 0, 5)]))
-            .kernels(&["one_hot", "map1", "map2", "reduce_lanes"]),
-        classes("cross_entropy options weights", 0.0, true, false, Reduction::Mean),
-        classes("cross_entropy options ignored", 0.0, false, true, Reduction::Mean),
-        classes("cross_entropy options all", 0.125, true, true, Reduction::Mean),
-        classes("cross_entropy options even", 1.0, false, true, Reduction::Sum),
-        classes("cross_entropy options rows", 0.25, true, true, Reduction::None),
+        classes("cross_entropy options weights", 0.0, true, None, Reduction::Mean),
+        classes("cross_entropy options ignored", 0.0, false, Some(9), Reduction::Mean),
+        classes("cross_entropy options all", 0.125, true, Some(4), Reduction::Mean),
+        classes("cross_entropy options even", 1.0, false, Some(9), Reduction::Sum),
+        classes("cross_entropy options rows", 0.25, true, Some(9), Reduction::None),
+        classes("cross_entropy sum", 0.0, false, None, Reduction::Sum),
+        classes("cross_entropy rows", 0.0, false, None, Reduction::None),
+        classes("nll", 0.0, false, None, Reduction::Mean),
+        classes("nll options", 0.25, true, Some(9), Reduction::Mean),
+        many_rows(),
     ]
 }

@@ -7,18 +7,25 @@ use super::{
 use crate::{DType, Error, Layout, Result, bad_index};
 
 /// All indices in row-major order, each known to lie in `0..limit`.
-pub(super) fn checked_indices(
+fn checked_indices(op: &'static str, index: &In<'_>, limit: usize) -> Result<Vec<usize>> {
+    Ok(counted_indices(op, index, limit, None)?.into_iter().flatten().collect())
+}
+
+/// The same, with `None` in the place of those that do not count, which may be any number.
+pub(super) fn counted_indices(
     op: &'static str,
     index: &In<'_>,
     limit: usize,
-) -> Result<Vec<usize>> {
+    ignored: Option<i32>,
+) -> Result<Vec<Option<usize>>> {
     let values: Vec<i64> = match index.dtype {
         DType::I32 => index.of::<i32>().elements().iter().map(|&i| i.into()).collect(),
         DType::U32 => index.of::<u32>().elements().iter().map(|&i| i.into()).collect(),
         other => return Err(super::unsupported(op, other)),
     };
     let check = |(position, value): (usize, i64)| match usize::try_from(value) {
-        Ok(index) if index < limit => Ok(index),
+        _ if ignored.is_some_and(|ignored| value == i64::from(ignored)) => Ok(None),
+        Ok(index) if index < limit => Ok(Some(index)),
         _ => Err(bad_index(op, value, position, limit)),
     };
     values.into_iter().enumerate().map(check).collect()

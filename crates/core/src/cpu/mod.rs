@@ -159,8 +159,9 @@ fn kernel(memory: &Arc<Memory>, op: &Op, ins: &[In<'_>], outs: &mut [Out<'_>]) -
         Op::MaskedSoftmaxBackward(op) => {
             operands!([y, dy], [dx] => masked_softmax::backward(op, y, dy, dx))
         }
-        Op::CrossEntropy(op) => operands!([x, labels], [loss, gradient @ ..] => {
-            cross_entropy::cross_entropy(op, x, labels, loss, gradient.first_mut())
+        Op::CrossEntropy(op) => operands!([x, labels, weights @ ..], [loss, gradient @ ..] => {
+            let weights = weights.first();
+            cross_entropy::cross_entropy(op, [x, labels], weights, loss, gradient.first_mut())
         }),
         Op::Gather(_) => operands!([table, index], [y] => gather::gather(table, index, y)),
         Op::ScatterRows(op) => {

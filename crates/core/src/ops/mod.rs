@@ -7,7 +7,6 @@ pub mod attention;
 pub mod batch_norm;
 pub mod binary;
 pub mod cast;
-pub mod class_losses;
 pub mod compare;
 pub mod concat;
 pub mod copy;

@@ -4,6 +4,7 @@ mod batch_norm;
 pub mod chain;
 mod conv;
 mod create;
+mod cross_entropy;
 mod dropout;
 mod gather;
 mod half;
@@ -192,7 +193,7 @@ fn lower_wide(op: &Op, ins: &[Operand], outs: &[Operand], caps: &Caps) -> Result
         Op::SoftmaxBackward(op) => return softmax::backward(op, ins, outs, caps),
         Op::MaskedSoftmax(op) => masked_softmax::forward(op, ins, outs, caps)?,
         Op::MaskedSoftmaxBackward(op) => masked_softmax::backward(op, ins, outs, caps)?,
-        Op::CrossEntropy(op) => return softmax::cross_entropy(op, ins, outs, caps),
+        Op::CrossEntropy(op) => return cross_entropy::cross_entropy(op, ins, outs, caps),
         Op::Conv(op) => return conv::forward(op, ins, outs, caps),
         Op::ConvInput(op) => return conv::for_input(op, ins, outs, caps),
         Op::ConvWeight(op) => return conv::for_weight(op, ins, outs, caps),

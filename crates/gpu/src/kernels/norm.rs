@@ -202,7 +202,14 @@ pub(super) fn sums(
     program.launches.push(launch.read(3, Slot::In(2)).write(4, to));
     if chunks > 1 {
         program.scratch.push(chunks * 2 * cols * 4);
-        reduce::sum_of_scratch(&mut program, to, [chunks, 2 * cols], outs[0].layout.offset, caps)?;
+        let ends = [to, Slot::Out(0)];
+        reduce::sum_of_scratch(
+            &mut program,
+            ends,
+            [chunks, 2 * cols],
+            outs[0].layout.offset,
+            caps,
+        )?;
     }
     Ok(program)
 }

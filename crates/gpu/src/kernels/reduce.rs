@@ -391,10 +391,11 @@ impl Reduction<'_> {
     }
 }
 
-/// Mean of `length` contiguous f32 values in the first scratch, into the first output: launches added
-/// to the program that made them.
-pub(super) fn mean_of_scratch(
+/// `last` (the sum or the mean) of `length` contiguous f32 values in the first scratch, into the first output: launches
+/// added to the program that made them.
+pub(super) fn scratch_to_one(
     program: &mut Program,
+    last: &str,
     length: usize,
     y_offset: usize,
     caps: &Caps,
@@ -402,7 +403,7 @@ pub(super) fn mean_of_scratch(
     let values = Layout::contiguous(Shape::from_checked(&[length]));
     let all = Reduction {
         first: "sum",
-        last: "mean",
+        last,
         links: &[],
         tail: &[],
         views: &Views::new(&[values], 1)?,
@@ -414,11 +415,10 @@ pub(super) fn mean_of_scratch(
     all.lower(program, caps)
 }
 
-/// Sums over the first axis of `[length, results]` contiguous f32 values in a scratch, into the first output, in one
-/// pass: for few values.
+/// Sums over the first axis of `[length, results]` contiguous f32 values in a scratch, in one pass: for few values.
 pub(super) fn sum_of_scratch(
     program: &mut Program,
-    from: Slot,
+    [from, to]: [Slot; 2],
     [length, results]: [usize; 2],
     y_offset: usize,
     caps: &Caps,
@@ -430,7 +430,7 @@ pub(super) fn sum_of_scratch(
         tail: &[],
         views: &Views::new(&[values], 1)?,
         from,
-        to: Slot::Out(0),
+        to,
         y_offset,
         chunk: length,
         scale: 1.0,

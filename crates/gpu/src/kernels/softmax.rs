@@ -1,17 +1,14 @@
-//! Softmax, its backward, and cross-entropy: rows in whole vec4 that are not too long are kept in registers; of the
+//! Softmax and its backward: rows in whole vec4 that are not too long are kept in registers; of the
 //! others one thread per row on software adapters and for short rows, one workgroup per row elsewhere.
 
-use super::{grid, grid_of_groups, reduce, word};
+use super::{grid, grid_of_groups, word};
 use crate::{
     Caps,
     launch::{Grid, Launch, Operand, Program, Slot},
 };
 use wgrad_core::{
     Layout, Result,
-    ops::{
-        cross_entropy::CrossEntropy,
-        softmax::{Softmax, SoftmaxBackward},
-    },
+    ops::softmax::{Softmax, SoftmaxBackward},
 };
 use wgrad_shaders::Kernel;
 
@@ -202,56 +199,4 @@ pub(super) fn backward(
         &[(Slot::In(0), &ins[0]), (Slot::In(1), &ins[1]), (Slot::Out(0), &outs[0])],
         caps,
     )
-}
-
-pub(super) fn cross_entropy(
-    op: &CrossEntropy,
-    ins: &[Operand],
-    outs: &[Operand],
-    caps: &Caps,
-) -> Result<Program> {
-    let (x, labels) = (&ins[0].layout, &ins[1].layout);
-    let (rows, cols) = (x.shape[0], x.shape[1]);
-    // So little work that a second launch would cost more than a second thread saves.
-    let once = caps.software && caps.subgroups == Some((8, 8)) && rows > 0 && rows * cols <= 4096;
-    let (groups, grid) = match once {
-        true => (false, Grid { groups: [1, 1], steps: (rows.div_ceil(8) * (cols * 4 + 1)) as u64 }),
-        false => by_groups(cols, rows, caps),
-    };
-    let gradient = if op.gradient { "cross_entropy_gradient" } else { "cross_entropy_loss_only" };
-    let mut kernel = Kernel {
-        name: if groups { "cross_entropy_groups" } else { "cross_entropy_lanes" },
-        parts: vec!["watch", "larger", "nan", gradient],
-        aliases: vec![("elem", "f32"), ("bits", "u32"), ("mask", "bool")],
-        ..Kernel::default()
-    };
-    if !groups {
-        kernel.parts.push(if once { "keep_mean" } else { "keep_rows" });
-        kernel.values.push(("WG", if once { 8 } else { 64 }));
-    }
-    let (loss, loss_at) = match once {
-        true => (Slot::Out(0), outs[0].layout.offset),
-        false => (Slot::Scratch(0), 0),
-    };
-    let weight = 1.0 / rows as f32;
-    let mut launch = Launch::new(kernel, grid, x.numel() as u64 * 4)
-        .params([rows, cols, x.offset, x.strides[0], x.strides[1]].map(word))
-        .params([word(labels.offset), word(labels.strides[0]), 0])
-        .params([op.smoothing.to_bits(), weight.to_bits(), word(loss_at)])
-        .params([outs.get(1).map_or(0, |dx| word(dx.layout.offset))])
-        .read(1, Slot::In(0))
-        .read(2, Slot::In(1))
-        .write(3, loss);
-    if op.gradient {
-        launch = launch.write(4, Slot::Out(1));
-    }
-    if once {
-        return Ok(Program { launches: vec![launch.watch(1, cols, 7)], scratch: Vec::new() });
-    }
-    let mut program = Program { launches: Vec::with_capacity(2), scratch: vec![rows.max(1) * 4] };
-    if rows > 0 {
-        program.launches.push(launch.watch(1, cols, 7));
-    }
-    reduce::mean_of_scratch(&mut program, rows, outs[0].layout.offset, caps)?;
-    Ok(program)
 }
