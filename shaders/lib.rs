@@ -3,10 +3,12 @@
 
 mod expressions;
 mod halves;
+mod texts;
 
 pub use expressions::{Expression, binary, compare, join, unary, unary_backward};
 
 use std::fmt::Write;
+use texts::{KERNELS, PARTS, TEMPLATES};
 
 /// A kernel in one of its variants: what is joined to make its text. Equal kernels have equal text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -26,124 +28,6 @@ pub struct Kernel {
     /// Numbers of the bindings that hold 16-bit floats where the text says f32.
     pub halves: Vec<u32>,
 }
-
-macro_rules! files {
-    ($($name:literal)*) => {
-        &[$(($name, include_str!(concat!($name, ".wgsl")))),*]
-    };
-}
-
-/// Kernels that are whole files.
-const KERNELS: &[(&str, &str)] = files!(
-    "adapt_scale" "adjust" "arg_reduce" "avg_pool" "avg_pool_backward" "batch_norm"
-    "batch_norm_backward" "batch_norm_groups" "batch_norm_join" "batch_norm_lanes" "conv_pack"
-    "cross_entropy_divisor" "cross_entropy_groups" "cross_entropy_lanes" "dropout" "gather_rows"
-    "generate" "map1" "map2" "map3" "matmul_tiled" "max_pool" "max_pool_backward" "narrow_f16"
-    "norm_backward_groups" "norm_backward_lanes" "norm_columns" "norm_groups" "norm_lanes"
-    "one_hot" "random" "random_advance" "random_take" "roofline_copy" "roofline_multiply_add"
-    "scatter_rows" "softmax_backward_groups" "softmax_backward_lanes" "softmax_groups"
-    "softmax_lanes" "update" "vector_norm_join" "vector_norm_parts" "widen_f16"
-);
-
-/// Kernels that must be unrolled, or whose bindings vary, and are therefore templates.
-const TEMPLATES: &[(&str, &str)] = &[
-    ("map_chain", include_str!("map_chain.wgsl.jinja")),
-    ("masked_softmax", include_str!("masked_softmax.wgsl.jinja")),
-    ("masked_softmax_backward", include_str!("masked_softmax_backward.wgsl.jinja")),
-    (
-        "masked_softmax_backward_registers",
-        include_str!("masked_softmax_backward_registers.wgsl.jinja"),
-    ),
-    ("masked_softmax_registers", include_str!("masked_softmax_registers.wgsl.jinja")),
-    ("matmul_lanes", include_str!("matmul_lanes.wgsl.jinja")),
-    ("matmul_registers", include_str!("matmul_registers.wgsl.jinja")),
-    ("matmul_thin", include_str!("matmul_thin.wgsl.jinja")),
-    ("matmul_sum", include_str!("matmul_sum.wgsl.jinja")),
-    ("matmul_cooperative", include_str!("matmul_cooperative.wgsl.jinja")),
-    (
-        "reduce_groups",
-        concat!(include_str!("lib/reduce_places.jinja"), include_str!("reduce_groups.wgsl.jinja")),
-    ),
-    (
-        "reduce_lanes",
-        concat!(include_str!("lib/reduce_places.jinja"), include_str!("reduce_lanes.wgsl.jinja")),
-    ),
-    ("softmax_backward_registers", include_str!("softmax_backward_registers.wgsl.jinja")),
-    ("softmax_registers", include_str!("softmax_registers.wgsl.jinja")),
-    ("conv_lanes", include_str!("conv_lanes.wgsl.jinja")),
-    ("conv_tiles", include_str!("conv_tiles.wgsl.jinja")),
-    ("norm_registers", include_str!("norm_registers.wgsl.jinja")),
-    ("norm_backward_registers", include_str!("norm_backward_registers.wgsl.jinja")),
-];
-
-/// Helpers that several kernels share.
-const PARTS: &[(&str, &str)] = &[
-    ("adjust_clip_norm", include_str!("lib/adjust_clip_norm.wgsl")),
-    ("adjust_clip_value", include_str!("lib/adjust_clip_value.wgsl")),
-    ("adjust_mix", include_str!("lib/adjust_mix.wgsl")),
-    ("adjust_unscale", include_str!("lib/adjust_unscale.wgsl")),
-    ("rmsprop_centered", include_str!("lib/rmsprop_centered.wgsl")),
-    ("rmsprop_momentum", include_str!("lib/rmsprop_momentum.wgsl")),
-    ("rmsprop_plain", include_str!("lib/rmsprop_plain.wgsl")),
-    ("rmsprop_straight", include_str!("lib/rmsprop_straight.wgsl")),
-    ("update_adagrad", include_str!("lib/update_adagrad.wgsl")),
-    ("update_adam", include_str!("lib/update_adam.wgsl")),
-    ("update_lion", include_str!("lib/update_lion.wgsl")),
-    ("update_rmsprop", include_str!("lib/update_rmsprop.wgsl")),
-    ("update_sgd", include_str!("lib/update_sgd.wgsl")),
-    ("update_sgd_momentum", include_str!("lib/update_sgd_momentum.wgsl")),
-    ("all_positions", include_str!("lib/all_positions.wgsl")),
-    ("cross_entropy_divided", include_str!("lib/cross_entropy_divided.wgsl")),
-    ("cross_entropy_divided_here", include_str!("lib/cross_entropy_divided_here.wgsl")),
-    ("cross_entropy_even", include_str!("lib/cross_entropy_even.wgsl")),
-    ("cross_entropy_fixed", include_str!("lib/cross_entropy_fixed.wgsl")),
-    ("cross_entropy_gradient", include_str!("lib/cross_entropy_gradient.wgsl")),
-    ("cross_entropy_labels", include_str!("lib/cross_entropy_labels.wgsl")),
-    ("cross_entropy_log", include_str!("lib/cross_entropy_log.wgsl")),
-    ("cross_entropy_logits", include_str!("lib/cross_entropy_logits.wgsl")),
-    ("cross_entropy_loss_only", include_str!("lib/cross_entropy_loss_only.wgsl")),
-    ("cross_entropy_row", include_str!("lib/cross_entropy_row.wgsl")),
-    ("cross_entropy_weighted", include_str!("lib/cross_entropy_weighted.wgsl")),
-    ("batches", include_str!("lib/batches.wgsl")),
-    ("batch_norm_params", include_str!("lib/batch_norm_params.wgsl")),
-    ("batch_norm_moments", include_str!("lib/batch_norm_moments.wgsl")),
-    ("batch_norm_slopes", include_str!("lib/batch_norm_slopes.wgsl")),
-    ("join_moments", include_str!("lib/join_moments.wgsl")),
-    ("join_slopes", include_str!("lib/join_slopes.wgsl")),
-    ("finish_moments", include_str!("lib/finish_moments.wgsl")),
-    ("finish_slopes", include_str!("lib/finish_slopes.wgsl")),
-    ("dropout_fours", include_str!("lib/dropout_fours.wgsl")),
-    ("dropout_view", include_str!("lib/dropout_view.wgsl")),
-    ("gelu_tanh", include_str!("lib/gelu_tanh.wgsl")),
-    ("guarded", include_str!("lib/guarded.wgsl")),
-    ("halves", include_str!("lib/halves.wgsl")),
-    ("index", include_str!("lib/index.wgsl")),
-    ("join_shared", include_str!("lib/join_shared.wgsl")),
-    ("join_shuffle", include_str!("lib/join_shuffle.wgsl")),
-    ("keep_rows", include_str!("lib/keep_rows.wgsl")),
-    ("keep_sum", include_str!("lib/keep_sum.wgsl")),
-    ("larger", include_str!("lib/larger.wgsl")),
-    ("larger4", include_str!("lib/larger4.wgsl")),
-    ("listed_positions", include_str!("lib/listed_positions.wgsl")),
-    ("log_of", include_str!("lib/log_of.wgsl")),
-    ("matmul_params", include_str!("lib/matmul_params.wgsl")),
-    ("nan", include_str!("lib/nan.wgsl")),
-    ("normal_cdf", include_str!("lib/normal_cdf.wgsl")),
-    ("philox", include_str!("lib/philox.wgsl")),
-    ("power", include_str!("lib/power.wgsl")),
-    ("power_whole", include_str!("lib/power_whole.wgsl")),
-    ("reduce_view", include_str!("lib/reduce_view.wgsl")),
-    ("row_index", include_str!("lib/row_index.wgsl")),
-    ("rows", include_str!("lib/rows.wgsl")),
-    ("sigmoid", include_str!("lib/sigmoid.wgsl")),
-    ("tanh", include_str!("lib/tanh.wgsl")),
-    ("unguarded", include_str!("lib/unguarded.wgsl")),
-    ("conv_params", include_str!("lib/conv_params.wgsl")),
-    ("over", include_str!("lib/over.wgsl")),
-    ("pool_windows", include_str!("lib/pool_windows.wgsl")),
-    ("walk", include_str!("lib/walk.wgsl")),
-    ("watch", include_str!("lib/watch.wgsl")),
-];
 
 /// Names of all kernels, in order.
 pub fn names() -> impl Iterator<Item = &'static str> {

@@ -1,11 +1,3 @@
-// conv_params: a convolution as a product Y = A B, for each of three directions. B is never laid out: element (k, column)
-// of it is read through a window. A column has the numbers c0, c1, c2, the inner index k0, k1, k2; along either axis i of
-// the image, tap j of a class reads at c_i * mul_i + origin_i + j * tap_i. Outside 0..size_i B is 0.
-//
-//   forward      rows c_out, columns (n, oy, ox), inner (c_in, ky, kx); one class
-//   for input    rows c_in, columns (n, y, x) / stride, inner (c_out, ky, kx); div_1 * div_2 classes: those of a result
-//                that has the same remainders, and so meets the same taps
-//   for weight   rows c_out, columns (c_in, ky, kx), inner (n, oy, ox); one class
 
 struct Params {
   rows: u32, cols: u32, groups: u32, parts: u32,
@@ -20,16 +12,13 @@ struct Params {
   y_offset: u32, y_row: u32, y_c0: u32, y_group: u32,
   y_1: u32, y_2: u32, y_part: u32, bias_offset: u32,
   bias_step: u32, grid_x: u32, blocks_rows: u32, blocks_cols: u32,
-  // The inner index in parts: of k0, and of k1 within those.
   part_k1: u32, parts_1: u32, tap_1: i32, tap_2: i32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 
-// What one workgroup computes: blocks of rows and columns of one class, of one group, over one part.
 struct Place { row: u32, col: u32, class_1: u32, class_2: u32, group: u32, part: u32 }
 
 fn place_of(block: u32) -> Place {
-  // Neighbours share their columns, whose values then stay in the cache.
   let row = block % params.blocks_rows;
   var rest = block / params.blocks_rows;
   let col = rest % params.blocks_cols;
@@ -41,7 +30,6 @@ fn place_of(block: u32) -> Place {
   return Place(row, col, class_1, class_2, rest % params.groups, rest / params.groups);
 }
 
-// The taps along one axis that a class meets: every step-th from the first on, and where the first reads.
 struct Taps { first: u32, count: u32, origin: i32 }
 
 fn taps_of(class_i: u32, base: i32, dk: i32, div: u32, step: u32, count: u32) -> Taps {
@@ -54,8 +42,6 @@ fn taps_of(class_i: u32, base: i32, dk: i32, div: u32, step: u32, count: u32) ->
   let meets = at % i32(div) == 0 && first < count;
   return Taps(first, select(0u, (count - min(first, count) + step - 1u) / step, meets), at / i32(div));
 }
-// over: a / b without an integer division, which software adapters do lane by lane. Where SMALL is 1, a and b are below
-// 2^21: the quotient of floats, 2.5 ulp off at most, is then off by 1 at most, which is put right.
 
 fn over(a: u32, b: u32) -> u32 {
   if (SMALL == 0u) { return a / b; }
@@ -70,23 +56,6 @@ fn over4(a: vec4<u32>, b: u32) -> vec4<u32> {
   let low = near - select(vec4(0u), vec4(1u), near * b > a);
   return low + select(vec4(0u), vec4(1u), a - low * b >= vec4(b));
 }
-// conv_lanes: a convolution in any of its directions (lib/conv_params), without barriers: lanes lie along the columns.
-//
-//   forward      a = weight [c_out, c_in/groups, kh, kw], b = x [n, c_in, h, w]  ->  y [n, c_out, oh, ow]
-//   for input    a = weight, b = dy [n, c_out, oh, ow]  ->  y = dx [n, c_in, h, w]
-//   for weight   a = dy, b = x  ->  y = dw [c_out, c_in/groups, kh, kw], or one such for each part
-//                a, b, bias at any strides; y contiguous
-//   bindings  0 params, 1 a (read), 2 b (read), 3 bias (read; zeros that repeat where there is none), 4 y (write)
-//   params    208 bytes, lib/conv_params
-//   template  rows: of a workgroup, each lane has them all; 1, 4 or a multiple of 8
-//             cols4: four columns each, so many times, for a lane; lanes of a workgroup
-//             shuffle: only where every subgroup has 8 lanes; rows a multiple of 8, lanes 8
-//             small: columns are below 2^21 (lib/over)
-//             packed: a and b come from conv_pack; k0 and all strides of theirs count vec4
-//   launch    blocks_rows * blocks_cols * classes * groups * parts workgroups, folded into grid_x * y
-//   numerics  f32 sums in order of k1, k2, k0, where packed four products first, part after part; padding adds 0
-//   source    own. Lavapipe's run time counts loads: of A, 8 rows come in one load and are spread by shuffles, and where
-//             a tap reads is found once for all channels
 
 const SMALL = 1u;
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
@@ -131,7 +100,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
   var y6_0 = vec4(0.0);
   var y7_0 = vec4(0.0);
 
-  // Named before the loops: software adapters would load them at each turn.
   let a_step_1 = params.step_1 * params.a_k1;
   let a_step_2 = params.step_2 * params.a_k2;
   let a_k0 = params.a_k0;
@@ -144,7 +112,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
   let size_2 = vec4(params.size_2);
   let taps_end = taps_2.count;
   for (var t1 = t1_first; t1 < t1_end; t1++) {
-    // What lies before the image is a huge number as u32.
     let at_1_0 = vec4<u32>(from_1_0 + vec4(i32(t1) * tap_1));
     let inside_1_0 = at_1_0 < size_1;
     for (var t2 = 0u; t2 < taps_end; t2++) {
@@ -177,7 +144,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
     }
   }
 
-  // Store the first row, then move the others up: storing each row in the text doubles the compile time.
   let y_start = params.y_offset + place.group * params.y_group + place.part * params.y_part;
   let bias_start = params.bias_offset + place.group * params.rows * params.bias_step;
   let out_1_0 = c1_0 * params.div_1 + place.class_1;

@@ -1,11 +1,3 @@
-// conv_params: a convolution as a product Y = A B, for each of three directions. B is never laid out: element (k, column)
-// of it is read through a window. A column has the numbers c0, c1, c2, the inner index k0, k1, k2; along either axis i of
-// the image, tap j of a class reads at c_i * mul_i + origin_i + j * tap_i. Outside 0..size_i B is 0.
-//
-//   forward      rows c_out, columns (n, oy, ox), inner (c_in, ky, kx); one class
-//   for input    rows c_in, columns (n, y, x) / stride, inner (c_out, ky, kx); div_1 * div_2 classes: those of a result
-//                that has the same remainders, and so meets the same taps
-//   for weight   rows c_out, columns (c_in, ky, kx), inner (n, oy, ox); one class
 
 struct Params {
   rows: u32, cols: u32, groups: u32, parts: u32,
@@ -20,16 +12,13 @@ struct Params {
   y_offset: u32, y_row: u32, y_c0: u32, y_group: u32,
   y_1: u32, y_2: u32, y_part: u32, bias_offset: u32,
   bias_step: u32, grid_x: u32, blocks_rows: u32, blocks_cols: u32,
-  // The inner index in parts: of k0, and of k1 within those.
   part_k1: u32, parts_1: u32, tap_1: i32, tap_2: i32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 
-// What one workgroup computes: blocks of rows and columns of one class, of one group, over one part.
 struct Place { row: u32, col: u32, class_1: u32, class_2: u32, group: u32, part: u32 }
 
 fn place_of(block: u32) -> Place {
-  // Neighbours share their columns, whose values then stay in the cache.
   let row = block % params.blocks_rows;
   var rest = block / params.blocks_rows;
   let col = rest % params.blocks_cols;
@@ -41,7 +30,6 @@ fn place_of(block: u32) -> Place {
   return Place(row, col, class_1, class_2, rest % params.groups, rest / params.groups);
 }
 
-// The taps along one axis that a class meets: every step-th from the first on, and where the first reads.
 struct Taps { first: u32, count: u32, origin: i32 }
 
 fn taps_of(class_i: u32, base: i32, dk: i32, div: u32, step: u32, count: u32) -> Taps {
@@ -54,32 +42,14 @@ fn taps_of(class_i: u32, base: i32, dk: i32, div: u32, step: u32, count: u32) ->
   let meets = at % i32(div) == 0 && first < count;
   return Taps(first, select(0u, (count - min(first, count) + step - 1u) / step, meets), at / i32(div));
 }
-// conv_tiles: a convolution in any of its directions (lib/conv_params) for GPUs: tiles of A and of the windows of B in
-// workgroup memory, a tm x 4 tile of y in each thread's registers.
-//
-//   forward      a = weight [c_out, c_in/groups, kh, kw], b = x [n, c_in, h, w]  ->  y [n, c_out, oh, ow]
-//   for input    a = weight, b = dy [n, c_out, oh, ow]  ->  y = dx [n, c_in, h, w]
-//   for weight   a = dy, b = x  ->  y = dw [c_out, c_in/groups, kh, kw], or one such for each part
-//                a, b, bias at any strides; y contiguous
-//   bindings  0 params, 1 a (read), 2 b (read), 3 bias (read; zeros that repeat where there is none), 4 y (write)
-//   params    208 bytes, lib/conv_params
-//   template  bm, bn, bk: tile of a workgroup; tm: rows of a thread, 4 or 8, which has 4 columns
-//             threads = bm / tm * bn / 4, a multiple of bn / 4 and at least bk
-//   launch    blocks_rows * blocks_cols * classes * groups * parts workgroups, folded into grid_x * y;
-//             (bm + bn + 4) * bk * 4 bytes of workgroup memory
-//   numerics  f32 sums in order of k0, k1, k2, part after part; padding adds 0
-//   source    implicit GEMM as in Chetlur et al. 2014 (cuDNN): the columns of B that a thread loads stay the same, and
-//             the index of each k is taken apart once for all threads, so that no division is left to them
 
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 
-// Both tiles lie with k outermost, four lines to a vec4.
 var<workgroup> sh_a: array<vec4<f32>, 256>;
 var<workgroup> sh_b: array<vec4<f32>, 256>;
-// For each k: where it is in A and in B, and how far along either axis of the image. Past the end all axes miss.
 var<workgroup> sh_k: array<vec4<u32>, 16>;
 
 @compute @workgroup_size(256)
@@ -98,7 +68,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let b_start = params.b_offset + place.group * params.b_group + k0_first * params.b_k0;
   let first_row = place.row * 64u;
 
-  // The four columns whose elements this thread loads are those that it computes: neighbours have neighbouring ones.
   let load_col = thread % 16u;
   let col = vec4(place.col * 64u + load_col) + vec4(0u, 16u, 32u, 48u);
   let number = min(col, vec4(params.cols - 1u));
@@ -118,13 +87,11 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   for (var k_first = 0u; k_first < length; k_first += 16u) {
     if (thread < 16u) {
       let k = k_first + thread;
-      // The largest index that is right; beyond the end nothing is inside the image.
       let at = min(k, length - 1u);
       let t2 = at % taps_2.count;
       let t1 = at / taps_2.count % t1_count;
       let k0 = at / taps_2.count / t1_count;
       let a_k = k0 * params.a_k0 + t1 * params.step_1 * params.a_k1 + t2 * params.step_2 * params.a_k2;
-      // Sizes are below 2^29, so this far no image reaches.
       let along_1 = select(i32(t1) * params.tap_1, 0x40000000, k >= length);
       sh_k[thread] = vec4(a_k, k0 * params.b_k0, u32(along_1), u32(i32(t2) * params.tap_2));
     }

@@ -1,5 +1,4 @@
 enable f16; enable wgpu_cooperative_matrix;
-// matmul_params: what the products for GPUs are told; offsets and strides in elements.
 
 struct Params {
   m: u32, n: u32, k: u32, batches: u32,
@@ -7,23 +6,18 @@ struct Params {
   b_row: u32, b_col: u32, y_offset: u32, y_row: u32,
   y_batch: u32, grid_x: u32, blocks_m: u32, blocks_n: u32,
   unused_0: u32, bias_offset: u32, bias_col: u32,
-  // An operand of the epilogue that lies as y does, but for its offset.
   extra_offset: u32,
   batch_shape: vec4<u32>,
   a_batch: vec4<u32>,
   b_batch: vec4<u32>,
-  // k in parts of part_k, a multiple of 32; the sum over part p of product z is matrix z * parts + p of y.
   parts: u32, part_k: u32,
-  // For what follows the product: NaN as bits, and the numbers of its operations, likewise.
   nan: u32, unused_1: u32,
   numbers: array<vec4<u32>, 2>,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 
-// batches: where a product's matrices begin, from its number among the batches.
 
-// The four batch coordinates of a flat batch number; the last is the fastest.
 fn batch_coords(batch: u32) -> vec4<u32> {
   let s = params.batch_shape;
   let z = batch / s.w;
@@ -34,37 +28,13 @@ fn batch_coords(batch: u32) -> vec4<u32> {
 fn dot_u32(p: vec4<u32>, q: vec4<u32>) -> u32 {
   return p.x * q.x + p.y * q.y + p.z * q.z + p.w * q.w;
 }
-// matmul_cooperative: Y = apply(A B + bias) on matrix units: operands rounded to f16, sums in f32. Only where asked for.
-//
-//   a [batch.., m, k], b [batch.., k, n], bias [n], all f32  ->  y [batches * parts, m, n], unit column stride
-//   bindings  0 params, 1 a (read), 2 b (read), with bias 3 bias (read), with extra the next one (read), last y (write)
-//   params    176 bytes, lib/matmul_params
-//   template  bm, bn, bk: tile of a workgroup; edge: 8 or 16, the size that the adapter lists; sm, sn: subgroups down and
-//             across, each with bm / sm x bn / sn of y in named accumulators (arrays of them do not pass naga);
-//             subgroup: lanes of each subgroup, the same for all; bk a multiple of edge, (bm + bn) * bk / 16 of threads
-//             a_vec4, b_vec4: bound as vec4; offset and all strides but the unit one divisible by 4, binding
-//             padded to 16 bytes. Otherwise f32 and any strides at all
-//             a_layout: "row" (a_col = 1) or "col" (a_row = 1); b_layout: "row" (b_col = 1) or "col" (b_row = 1)
-//             whole: m, n, k are multiples of bm, bn, bk, both operands vec4: nothing is masked
-//             packed: workgroup memory as vec4<f16> (Vulkan), else as f16 (Metal loads from scalars only)
-//             bias, extra (which lies as y does), activation: the host appends elem and apply(z), apply(z, b), apply(z, e) or
-//             apply(z, b, e), b the bias and e the extra operand; activation wherever there is one of them
-//             The host puts `enable f16; enable wgpu_cooperative_matrix;` in front
-//   launch    blocks_m * blocks_n * parts * batches workgroups of sm * sn * subgroup threads, folded into grid_x * y;
-//             (bm + bn) * (bk + 8) * 2 + sm * sn * edge² * 4 bytes of workgroup memory
-//   numerics  f16 products, exact in f32, summed in f32 in an order of the hardware's; each operand is off by up to
-//             2^-11 of itself, and one beyond 65504 becomes infinite; what lies past m, n, k may be NaN
-//   source    NVIDIA's vk_cooperative_matrix_perf, shmem.comp (order of loads and barriers, rows skewed by 16 bytes).
-//             No subgroup operations and no subgroup_id: an NVIDIA driver crashed on modules with both (blade #333)
 
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
-// A tile lies as its operand does, each row or column 16 bytes longer, so that neighbours meet different banks.
 var<workgroup> sh_a: array<vec4<f16>, 640>;
 var<workgroup> sh_b: array<vec4<f16>, 576>;
-// An accumulator of each subgroup on its way out: its elements cannot be reached otherwise.
 var<workgroup> sh_y: array<f32, 1024>;
 
 fn fetch_a(start: u32, line: u32, k: u32) -> mat4x4<f32> {
@@ -79,8 +49,6 @@ fn fetch_b(start: u32, line: u32, k: u32) -> mat4x4<f32> {
   return mat4x4(b[at], b[at + apart], b[at + 2u * apart], b[at + 3u * apart]);
 }
 
-// Both tiles are cut into blocks of 4 lines x 4 k, which are dealt out to the threads, those of A first. Blocks are
-// numbered along the contiguous direction first, so that neighbouring threads read neighbouring addresses.
 fn take_a(i: u32, k0: u32, start: u32, first: u32) -> mat4x4<f32> {
   let line = i / 8u;
   let k = i % 8u;
@@ -113,7 +81,6 @@ fn keep_b(i: u32, v: mat4x4<f32>) {
 
 }
 
-// The epilogue of the accumulator that a subgroup has in sh_y; first_row and first_col are the accumulator's.
 fn finish(thread: u32, first_row: u32, first_col: u32, slab: u32) {
   let sub = thread / 32u;
   for (var i = thread % 32u; i < 64u; i += 32u) {
@@ -144,14 +111,12 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let k_first = slab % params.parts * params.part_k;
   let k_end = min(params.k, k_first + params.part_k);
 
-  // Blocks go down 8 rows of blocks before the next column, so that those at work together share both operands.
   let band = block % blocks / (8u * params.blocks_n);
   let in_band = block % blocks % (8u * params.blocks_n);
   let band_rows = min(params.blocks_m - band * 8u, 8u);
   let first_row = (band * 8u + in_band % band_rows) * 64u;
   let first_col = in_band / band_rows * 64u;
 
-  // All subgroups do the same, at different places: cooperative operations need uniform control flow.
   let sub = thread / 32u;
   let sub_row = sub / 2u * 32u;
   let sub_col = sub % 2u * 32u;
@@ -170,7 +135,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     keep_a(thread + 0u, held0);
     keep_b(thread + 128u - 128u, held1);
     workgroupBarrier();
-    // The next tile is on its way while this one is multiplied.
     if (k0 + 32u < k_end) {
       held0 = take_a(thread + 0u, k0 + 32u, a_start, first_row);
       held1 = take_b(thread + 128u - 128u, k0 + 32u, b_start, first_col);
@@ -200,7 +164,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     workgroupBarrier();
   }
 
-  // Names of their own: naga 30 fails on a stride or an index that is computed in the call itself.
   let y_row = params.y_row;
   let y_at = params.y_offset + slab * params.y_batch + (first_row + sub_row) * y_row + first_col + sub_col;
   let y_at0_0 = y_at + 0u * y_row + 0u;

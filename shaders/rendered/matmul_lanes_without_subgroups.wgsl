@@ -1,8 +1,6 @@
 alias elem = vec4<f32>;
 fn apply(z: elem) -> elem { return select(z, z * params.slope, z < elem(0.0)); }
-// batches: where a product's matrices begin, from its number among the batches.
 
-// The four batch coordinates of a flat batch number; the last is the fastest.
 fn batch_coords(batch: u32) -> vec4<u32> {
   let s = params.batch_shape;
   let z = batch / s.w;
@@ -13,26 +11,6 @@ fn batch_coords(batch: u32) -> vec4<u32> {
 fn dot_u32(p: vec4<u32>, q: vec4<u32>) -> u32 {
   return p.x * q.x + p.y * q.y + p.z * q.z + p.w * q.w;
 }
-// matmul_lanes: Y = apply(A B + bias) for CPU adapters: eight lanes lie along n; no barrier, no workgroup memory.
-//
-//   a [batch.., m, k], b [batch.., k, n], bias [n]  ->  y [batches, m, n], unit column stride
-//   y = apply(factor A B + bias), before apply with e, which lies as y does: joined 1, what a layer's backward needs, 0 where
-//   e is not above 0; joined 2, a residual, + e; joined 0, no e
-//   where sum_blocks > 0, so many more workgroups: sums [m] of the rows of A, for one batch (a bias's
-//   gradient); with sums_beside they lie in y's buffer, which may not be bound twice to be written
-//   bindings  0 params, 1 a (read), 2 b (read), 3 bias (read), 4 e (read), 5 y (write, always f32), 6 sums (write)
-//   params    160 bytes; offsets and strides in elements. bias_col 0 repeats one value
-//   template  rows (a multiple of 8), cols4: a lane keeps rows x cols4 vec4 of y, a workgroup rows x 32 cols4
-//             a_vec4, b_vec4: bound as vec4; offset and all strides but the unit one divisible by 4, binding
-//             padded to 16 bytes. Otherwise f32, and any strides at all
-//             a_layout, with a_vec4: "row" (a_col = 1), "col" (a_row = 1), "any" ("row" if a_col = 1, else "col")
-//             b_layout, with b_vec4: "row" (b_col = 1), "col" (b_row = 1), "any" ("col" if b_row = 1, else "row")
-//             y_vec4: y is bound as vec4; n, offset and strides of y divisible by 4, no sums beside
-//             shuffle: only where every subgroup has 8 lanes; the host appends elem and apply()
-//   launch    blocks_m * blocks_n * batches + sum_blocks workgroups of 8, folded into grid_x * y
-//   numerics  f32, four products of successive k summed first; what lies past m, n, k may be NaN; k = 0 gives apply(bias)
-//   source    own. lavapipe's run time counts loads, its compile time counts text: so "any", which costs a tenth more
-//             text than one layout, serves all four from one pipeline
 
 struct Params {
   m: u32, n: u32, k: u32, batches: u32,
@@ -55,11 +33,9 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
 @group(0) @binding(6) var<storage, read_write> sums: array<f32>;
 
-// Sums over k of four rows of A per lane, 32 per workgroup; in blocks of 32, so that errors do not grow with k.
 fn sum_rows(block: u32, lane: u32) {
   let row = block * 32u + lane * 4u;
   let rows = vec4(row) + vec4(0u, 1u, 2u, 3u);
-  // The host asks for sums only where four rows lie side by side.
   let at = params.a_offset + min(row, (params.m - 1u) & ~3u);
   var total = vec4(0.0);
   for (var k1 = 0u; k1 < params.k; k1 += 32u) {
@@ -88,7 +64,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   }
   let batch = block / blocks;
   let coords = batch_coords(batch);
-  // Neighbouring workgroups share their columns of B, which then stay in the cache.
   let first_row = block % params.blocks_m * 16u;
   let first_col = block % blocks / params.blocks_m * 64u + lane * 4u;
   let last = max(vec3(params.m, params.n, params.k), vec3(1u)) - 1u;
@@ -235,7 +210,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     y15_1 += b1 * a_row15;
   }
 
-  // Store the first row, then move the others up: storing each row in the text doubles the compile time.
   let y_start = params.y_offset + batch * params.y_batch;
   let row_end = min(first_row + 16u, params.m);
   let cols0 = vec4(first_col + 0u) + vec4(0u, 1u, 2u, 3u);
@@ -244,7 +218,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   let cols1 = vec4(first_col + 32u) + vec4(0u, 1u, 2u, 3u);
   let bias_at1 = params.bias_offset + min(cols1, vec4(last.y)) * params.bias_col;
   let bias1 = vec4(bias[bias_at1[0]], bias[bias_at1[1]], bias[bias_at1[2]], bias[bias_at1[3]]);
-  // A loop of no or one turn: software adapters would not skip a branch.
   let joins = min(params.joined, 1u);
   for (var row = first_row; row < row_end; row++) {
     let at = row * params.y_row;

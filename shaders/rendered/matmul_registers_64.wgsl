@@ -1,4 +1,3 @@
-// matmul_params: what the products for GPUs are told; offsets and strides in elements.
 
 struct Params {
   m: u32, n: u32, k: u32, batches: u32,
@@ -6,23 +5,18 @@ struct Params {
   b_row: u32, b_col: u32, y_offset: u32, y_row: u32,
   y_batch: u32, grid_x: u32, blocks_m: u32, blocks_n: u32,
   unused_0: u32, bias_offset: u32, bias_col: u32,
-  // An operand of the epilogue that lies as y does, but for its offset.
   extra_offset: u32,
   batch_shape: vec4<u32>,
   a_batch: vec4<u32>,
   b_batch: vec4<u32>,
-  // k in parts of part_k, a multiple of 32; the sum over part p of product z is matrix z * parts + p of y.
   parts: u32, part_k: u32,
-  // For what follows the product: NaN as bits, and the numbers of its operations, likewise.
   nan: u32, unused_1: u32,
   numbers: array<vec4<u32>, 2>,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 
-// batches: where a product's matrices begin, from its number among the batches.
 
-// The four batch coordinates of a flat batch number; the last is the fastest.
 fn batch_coords(batch: u32) -> vec4<u32> {
   let s = params.batch_shape;
   let z = batch / s.w;
@@ -33,34 +27,11 @@ fn batch_coords(batch: u32) -> vec4<u32> {
 fn dot_u32(p: vec4<u32>, q: vec4<u32>) -> u32 {
   return p.x * q.x + p.y * q.y + p.z * q.z + p.w * q.w;
 }
-// matmul_registers: Y = apply(A B + bias) for GPUs: tiles in workgroup memory, a tm x tn tile of y in each thread's registers.
-//
-//   a [batch.., m, k], b [batch.., k, n], bias [n]  ->  y [batches * parts, m, n], unit column stride
-//   bindings  0 params, 1 a (read), 2 b (read), with bias 3 bias (read), with extra the next one (read), last y (write)
-//   params    176 bytes, lib/matmul_params
-//   template  bm, bn, bk: tile of a workgroup, bm and bn multiples of 32, bk 4, 8, 12 or 16; tm, tn: tile of a thread,
-//             multiples of 4, bn / tn 8 or 16, bm / tm a multiple of 4; (bm + bn) * bk / 16 a multiple of the threads
-//             a_vec4, b_vec4: bound as vec4; offset and all strides but the unit one divisible by 4, binding
-//             padded to 16 bytes. Otherwise f32 and any strides at all
-//             a_layout: "row" (a_col = 1) or "col" (a_row = 1); b_layout: "row" (b_col = 1) or "col" (b_row = 1)
-//             y_vec4: bound as vec4; n, y_offset, y_row, y_batch (with extra its offset too) divisible by 4
-//             whole: m, n, k are multiples of bm, bn, bk, all three operands vec4: nothing is masked
-//             bias, extra (which lies as y does), activation: the host appends elem and apply(z), apply(z, b), apply(z, e) or
-//             apply(z, b, e), b the bias and e the extra operand; activation wherever there is one of them
-//   launch    blocks_m * blocks_n * parts * batches workgroups of bm / tm * bn / tn threads, folded into grid_x * y;
-//             (bm + bn) * bk * 4 bytes of workgroup memory: 16 KiB, the floor of WebGPU, for 128 x 128 x 16
-//   numerics  f32 products summed in order of k, fused where the GPU does; what lies past m, n, k may be NaN;
-//             k = 0 gives apply(bias)
-//   source    Boehm, "How to optimize a CUDA matmul kernel" (register tiles, next tile in registers); NVIDIA's
-//             vk_cooperative_matrix_perf, shmem.comp (order of loads and barriers); Triton's matmul tutorial (grouped
-//             blocks). Not padded but swizzled: padding would pass the 16 KiB. Not double buffered, for the same reason
 
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
 
-// Both tiles lie with k outermost, four lines to a vec4. The vec4 of lines i is kept at i ^ (k / 4 * 2), so that threads
-// which store different k / 4 meet different banks.
 var<workgroup> sh_a: array<vec4<f32>, 256>;
 var<workgroup> sh_b: array<vec4<f32>, 256>;
 
@@ -76,8 +47,6 @@ fn fetch_b(start: u32, line: u32, k: u32) -> mat4x4<f32> {
   return mat4x4(b[at], b[at + apart], b[at + 2u * apart], b[at + 3u * apart]);
 }
 
-// Both tiles are cut into blocks of 4 lines x 4 k, which are dealt out to the threads, those of A first. Blocks are
-// numbered along the contiguous direction first, so that neighbouring threads read neighbouring addresses.
 fn take_a(i: u32, k0: u32, start: u32, first: u32) -> mat4x4<f32> {
   let line = i / 4u;
   let k = i % 4u;
@@ -120,14 +89,12 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let k_first = slab % params.parts * params.part_k;
   let k_end = min(params.k, k_first + params.part_k);
 
-  // Blocks go down 8 rows of blocks before the next column, so that those at work together share both operands.
   let band = block % blocks / (8u * params.blocks_n);
   let in_band = block % blocks % (8u * params.blocks_n);
   let band_rows = min(params.blocks_m - band * 8u, 8u);
   let first_row = (band * 8u + in_band % band_rows) * 64u;
   let first_col = in_band / band_rows * 64u;
 
-  // A warp of 32 covers 4 x 8 threads: its reads of either tile then fall into one pass over the banks.
   let tx = thread % 8u;
   let ty = thread / 8u % 4u + thread / 32u * 4u;
 
@@ -157,7 +124,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     keep_a(thread + 0u, held0);
     keep_b(thread + 64u - 64u, held1);
     workgroupBarrier();
-    // The next tile is on its way while this one is multiplied.
     if (k0 + 16u < k_end) {
       held0 = take_a(thread + 0u, k0 + 16u, a_start, first_row);
       held1 = take_b(thread + 64u - 64u, k0 + 16u, b_start, first_col);
