@@ -2101,6 +2101,12 @@ fn d10_kept_memory_is_bounded() {
     of(512);
     of(640);
     assert_eq!(device.memory().pooled, (512 + 640) << 10);
+
+    // Also while new memory is in use that no kept piece fits.
+    let held = Tensor::zeros([300 << 8], &device).unwrap();
+    let memory = device.memory();
+    assert!(memory.in_use() + memory.pooled <= memory.peak, "{memory}");
+    drop(held);
 }
 
 #[test]
