@@ -2120,6 +2120,19 @@ fn a_step_keeps_nothing_of_what_it_gave_away() {
     assert_eq!(device.memory().in_use() - before, 4 << 16);
     drop(kept);
     assert_eq!(device.memory().in_use(), before);
+
+    // Nor of a run that failed.
+    let rows = Tensor::ones([4, 1 << 14], &device).unwrap();
+    let step = wgrad_core::Step::new(&device, |i| {
+        let y = rows.try_mul(2.0)?;
+        Ok(vec![y.gather(&i[0])?, y])
+    });
+    let index = |i: i32| Tensor::from_vec([i], [1], &device).unwrap();
+    drop(step.run(&[&index(3)]).unwrap());
+    let before = device.memory().in_use();
+    step.run(&[&index(4)]).unwrap_err();
+    assert_eq!(device.memory().in_use(), before);
+    assert!(step.run(&[&index(3)]).is_ok());
 }
 
 #[test]
