@@ -10,6 +10,7 @@
 
 mod algebra;
 mod attention;
+mod chains;
 mod conv;
 mod dice;
 mod families;
@@ -39,6 +40,7 @@ type Law = (&'static str, fn(&Device));
 const LAWS: &[&[Law]] = &[
     algebra::LAWS,
     attention::LAWS,
+    chains::LAWS,
     conv::LAWS,
     families::LAWS,
     graphs::LAWS,

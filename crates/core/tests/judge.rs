@@ -2115,6 +2115,12 @@ fn d10_kept_memory_is_bounded() {
     of(512);
     of(640);
     assert_eq!(device.memory().pooled, (512 + 640) << 10);
+
+    // Also while new memory is in use that no kept piece fits.
+    let held = Tensor::zeros([300 << 8], &device).unwrap();
+    let memory = device.memory();
+    assert!(memory.in_use() + memory.pooled <= memory.peak, "{memory}");
+    drop(held);
 }
 
 #[test]
@@ -2128,6 +2134,19 @@ fn a_step_keeps_nothing_of_what_it_gave_away() {
     assert_eq!(device.memory().in_use() - before, 4 << 16);
     drop(kept);
     assert_eq!(device.memory().in_use(), before);
+
+    // Nor of a run that failed.
+    let rows = Tensor::ones([4, 1 << 14], &device).unwrap();
+    let step = wgrad_core::Step::new(&device, |i| {
+        let y = rows.try_mul(2.0)?;
+        Ok(vec![y.gather(&i[0])?, y])
+    });
+    let index = |i: i32| Tensor::from_vec([i], [1], &device).unwrap();
+    drop(step.run(&[&index(3)]).unwrap());
+    let before = device.memory().in_use();
+    step.run(&[&index(4)]).unwrap_err();
+    assert_eq!(device.memory().in_use(), before);
+    assert!(step.run(&[&index(3)]).is_ok());
 }
 
 #[test]

@@ -6,7 +6,8 @@ use crate::{DType, Error, Layout, Ledger, MemoryReport, Op, Result, Role, View, 
 use bytemuck::{Pod, Zeroable};
 use half::{f16, slice::HalfFloatSliceExt};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet},
+    mem::take,
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
@@ -21,38 +22,45 @@ pub(super) struct Memory {
 
 #[derive(Default)]
 struct Kept {
-    /// By length in lines; those of one length in the order in which they came, each with its number.
-    pieces: HashMap<usize, Vec<(u64, Vec<Line>)>>,
+    /// In the order in which they came, by number.
+    pieces: BTreeMap<u64, Vec<Line>>,
+    /// Length in lines and number of each.
+    by_length: BTreeSet<(usize, u64)>,
     bytes: usize,
     /// How many ever came.
     count: u64,
 }
 
 impl Kept {
+    /// Of the pieces of that length the one that came last.
     fn take(&mut self, lines: usize) -> Option<Vec<Line>> {
-        let (_, piece) = self.pieces.get_mut(&lines)?.pop()?;
-        self.bytes -= size_of_val(&*piece);
-        Some(piece)
+        let (_, number) = *self.by_length.range((lines, 0)..=(lines, u64::MAX)).next_back()?;
+        self.remove(number)
     }
 
     fn put(&mut self, piece: Vec<Line>) {
         self.bytes += size_of_val(&*piece);
         self.count += 1;
-        self.pieces.entry(piece.len()).or_default().push((self.count, piece));
+        self.by_length.insert((piece.len(), self.count));
+        self.pieces.insert(self.count, piece);
     }
 
-    /// The piece that nobody wanted for the longest time.
-    fn take_oldest(&mut self) -> Option<Vec<Line>> {
-        let came = |pieces: &Vec<(u64, Vec<Line>)>| pieces.first().map(|(number, _)| *number);
-        let oldest = self.pieces.iter().filter_map(|(lines, pieces)| Some((came(pieces)?, *lines)));
-        let (_, lines) = oldest.min()?;
-        let pieces = self.pieces.get_mut(&lines)?;
-        let (_, piece) = pieces.remove(0);
-        if pieces.is_empty() {
-            self.pieces.remove(&lines);
-        }
+    fn remove(&mut self, number: u64) -> Option<Vec<Line>> {
+        let piece = self.pieces.remove(&number)?;
+        self.by_length.remove(&(piece.len(), number));
         self.bytes -= size_of_val(&*piece);
         Some(piece)
+    }
+
+    /// The pieces that nobody wanted for the longest time, as many as there are beyond `bytes`.
+    fn shrink(&mut self, bytes: usize) -> Vec<Vec<Line>> {
+        let mut gone = Vec::new();
+        while self.bytes > bytes
+            && let Some((&oldest, _)) = self.pieces.first_key_value()
+        {
+            gone.extend(self.remove(oldest));
+        }
+        gone
     }
 }
 
@@ -68,15 +76,26 @@ impl Memory {
     /// Initialised memory: zeros, or what a piece held before.
     fn words(self: &Arc<Self>, bytes: usize, role: Role) -> Result<Words> {
         let count = bytes.div_ceil(size_of::<Line>());
-        let kept = self.kept().take(count);
-        let lines = match kept.or_else(|| zeros(count)) {
+        let lines = match self.reuse(count, bytes, role) {
             Some(lines) => lines,
             None => {
-                self.trim();
-                zeros(count).ok_or_else(|| self.none_left(bytes))?
+                let mut lines = match reserve(count) {
+                    Some(lines) => lines,
+                    None => {
+                        self.trim();
+                        reserve(count).ok_or_else(|| self.none_left(bytes))?
+                    }
+                };
+                let mut kept = self.kept();
+                self.ledger.add(role, bytes);
+                let gone = kept.shrink(self.room());
+                drop(kept);
+                // The system takes its time: others need not wait for it.
+                drop(gone);
+                lines.resize(count, Line::default());
+                lines
             }
         };
-        self.ledger.add(role, bytes);
         Ok(Words { lines, bytes, role, memory: self.clone() })
     }
 
@@ -102,42 +121,49 @@ impl Memory {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a piece, and lets older ones go as far as the device would hold more than it ever used at once.
+    /// How many bytes may be kept: with what is in use no more than the device ever used at once.
+    fn room(&self) -> usize {
+        let report = self.ledger.report(0);
+        report.peak.saturating_sub(report.in_use())
+    }
+
+    fn reuse(&self, count: usize, bytes: usize, role: Role) -> Option<Vec<Line>> {
+        let mut kept = self.kept();
+        let lines = kept.take(count)?;
+        self.ledger.add(role, bytes);
+        Some(lines)
+    }
+
+    /// Keeps a piece, if need be instead of older ones.
     fn keep(&self, piece: Vec<Line>) {
         let bytes = size_of_val(&*piece);
         let mut kept = self.kept();
-        let report = self.ledger.report(0);
-        let room = report.peak.saturating_sub(report.in_use());
+        let room = self.room();
         if bytes < KEPT || bytes > room {
             return;
         }
-        let mut gone = Vec::new();
-        while kept.bytes + bytes > room
-            && let Some(old) = kept.take_oldest()
-        {
-            gone.push(old);
-        }
+        let gone = kept.shrink(room - bytes);
         kept.put(piece);
-        // The system takes its time: others need not wait for it.
         drop(kept);
         drop(gone);
     }
 
     pub fn report(&self) -> MemoryReport {
-        let pooled = self.kept().bytes;
-        self.ledger.report(pooled)
+        let kept = self.kept();
+        self.ledger.report(kept.bytes)
     }
 
     pub fn trim(&self) {
-        *self.kept() = Kept::default();
+        let gone = take(&mut *self.kept());
+        drop(gone);
     }
 }
 
-fn zeros(count: usize) -> Option<Vec<Line>> {
-    let mut words = Vec::new();
-    words.try_reserve_exact(count).ok()?;
-    words.resize(count, Line::default());
-    Some(words)
+/// Room for so many lines, and none in it yet.
+fn reserve(count: usize) -> Option<Vec<Line>> {
+    let mut lines = Vec::new();
+    lines.try_reserve_exact(count).ok()?;
+    Some(lines)
 }
 
 /// A piece of memory in the ledger.
@@ -163,7 +189,7 @@ impl Words {
 impl Drop for Words {
     fn drop(&mut self) {
         self.memory.ledger.sub(self.role, self.bytes);
-        self.memory.keep(std::mem::take(&mut self.lines));
+        self.memory.keep(take(&mut self.lines));
     }
 }
 
@@ -405,8 +431,8 @@ pub(super) fn with_operands(
     Ok(())
 }
 
-/// Locks the buffers of views, all different, and runs `work` on their memory: what `ins` show for reading, what `outs`
-/// show for writing.
+/// Locks the buffers of views and runs `work` on their memory: what `ins` show for reading, what `outs` show for
+/// writing. Each output has a buffer that no other operand has.
 pub(super) fn with_buffers(
     op: &'static str,
     ins: &[View],

@@ -194,20 +194,8 @@ impl CpuPlan {
         }
     }
 
-    /// Leaves what is given away to whoever has it, so that its memory is free for the next run as soon as they are
-    /// done with it.
-    fn let_go(&mut self) {
-        let nothing = self.nothing.clone();
-        for i in 0..self.outputs.len() {
-            if self.outputs[i].operands.is_some() {
-                self.bind(i, &nothing);
-            }
-        }
-    }
-}
-
-impl Plan for CpuPlan {
-    fn run(&mut self, inputs: &[View]) -> Result<Vec<View>> {
+    /// Runs with new memory for what is given away.
+    fn run_with_fresh(&mut self, inputs: &[View]) -> Result<Vec<View>> {
         for i in 0..self.outputs.len() {
             if self.outputs[i].operands.is_some() {
                 let buf = fresh(&self.memory, self.outputs[i].bytes)?;
@@ -231,8 +219,26 @@ impl Plan for CpuPlan {
                 View { buf, layout, dtype: view.dtype }
             });
         }
-        self.let_go();
         Ok(outputs)
+    }
+
+    /// Leaves what is given away to whoever has it, so that its memory is free for the next run as soon as they are
+    /// done with it.
+    fn let_go(&mut self) {
+        let nothing = self.nothing.clone();
+        for i in 0..self.outputs.len() {
+            if self.outputs[i].operands.is_some() {
+                self.bind(i, &nothing);
+            }
+        }
+    }
+}
+
+impl Plan for CpuPlan {
+    fn run(&mut self, inputs: &[View]) -> Result<Vec<View>> {
+        let outputs = self.run_with_fresh(inputs);
+        self.let_go();
+        outputs
     }
 
     fn report(&self) -> PlanReport {

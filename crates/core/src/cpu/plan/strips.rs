@@ -12,6 +12,7 @@ use crate::{
     layout::collapse_all,
 };
 use std::{
+    collections::HashMap,
     mem::take,
     ops::Range,
     panic::Location,
@@ -139,12 +140,16 @@ impl Strips {
     fn of(trace: &Trace, calls: Range<usize>, uses: &Uses) -> Option<Strips> {
         let shape = trace.calls.get(calls.start)?.outs.first()?.layout.shape;
         let group = &trace.calls[calls.clone()];
-        let makes = |value: usize| group.iter().position(|call| call.outs[0].value == value);
+        let makes = |value: usize| uses.maker_in(value, &calls).map(|call| call - calls.start);
 
         let mut outside: Vec<Place> = Vec::new();
+        let mut number: HashMap<Place, usize> = HashMap::new();
         for place in group.iter().flat_map(|call| &call.ins) {
-            if makes(place.value).is_none() && !outside.contains(place) {
-                outside.push(*place);
+            if makes(place.value).is_none() {
+                number.entry(*place).or_insert_with(|| {
+                    outside.push(*place);
+                    outside.len() - 1
+                });
             }
         }
         // The last view is that of the outputs.
@@ -178,9 +183,9 @@ impl Strips {
         };
         let sharing = Sharing::new(&values, &group.iter().map(inside).collect::<Vec<_>>(), &[]);
         let outs: Vec<usize> = (0..group.len()).filter(kept).collect();
-        let strip_of = |link: usize| match outs.iter().position(|out| *out == link) {
-            Some(out) => Some(sharing.bytes.len() + out),
-            None => sharing.buffer_of[link],
+        let strip_of = |link: usize| match outs.binary_search(&link) {
+            Ok(out) => Some(sharing.bytes.len() + out),
+            Err(_) => sharing.buffer_of[link],
         };
 
         let mut links = Vec::with_capacity(group.len());
@@ -189,7 +194,7 @@ impl Strips {
                 let operand = match makes(place.value) {
                     Some(link) => Operand::Strip(strip_of(link)?),
                     None => {
-                        let at = outside.iter().position(|other| other == place)?;
+                        let at = *number.get(place)?;
                         Operand::Outside(at, views[at])
                     }
                 };
@@ -207,7 +212,7 @@ impl Strips {
         Some(Strips { links, scratch: sharing.bytes, cut, ins: outside, outs })
     }
 
-    /// Runs the operations; `reading` and `writing` are the memory of `ins` and `outs`, all different.
+    /// Runs the operations; `reading` and `writing` are the memory of `ins` and `outs`.
     pub fn run(
         &self,
         memory: &Arc<Memory>,
@@ -287,7 +292,8 @@ fn take_words<'a>(left: &mut &'a mut [u64], bytes: usize) -> &'a mut [u64] {
 
 /// Which calls write and read the values of a trace.
 struct Uses {
-    writers: Vec<usize>,
+    /// The call that writes it, and whether it is the only one.
+    writer: Vec<Option<(usize, bool)>>,
     /// One past the last call that reads it; `usize::MAX` for what the step returns.
     last: Vec<usize>,
 }
@@ -295,13 +301,23 @@ struct Uses {
 impl Uses {
     fn of(trace: &Trace) -> Uses {
         let mut uses =
-            Uses { writers: vec![0; trace.values.len()], last: vec![0; trace.values.len()] };
+            Uses { writer: vec![None; trace.values.len()], last: vec![0; trace.values.len()] };
         for (i, call) in trace.calls.iter().enumerate() {
-            call.outs.iter().for_each(|place| uses.writers[place.value] += 1);
+            for place in &call.outs {
+                let writer = &mut uses.writer[place.value];
+                *writer = Some((i, writer.is_none()));
+            }
             call.ins.iter().for_each(|place| uses.last[place.value] = i + 1);
         }
         trace.outputs.iter().for_each(|place| uses.last[place.value] = usize::MAX);
         uses
+    }
+
+    /// The one of these calls that writes the value, if no other call does.
+    fn maker_in(&self, value: usize, calls: &Range<usize>) -> Option<usize> {
+        self.writer[value]
+            .filter(|(call, only)| *only && calls.contains(call))
+            .map(|(call, _)| call)
     }
 
     /// Whether anyone needs the value after the calls before `end`.
@@ -315,34 +331,36 @@ impl Uses {
 pub(super) fn groups(trace: &Trace) -> Vec<(Range<usize>, Strips)> {
     let uses = Uses::of(trace);
     // An f16 operand goes through memory of its own, and so stays alone.
-    let fits = |call: &crate::Call| {
+    let fits = |at: usize| {
+        let call = &trace.calls[at];
         let [out] = call.outs.as_slice() else { return false };
         let value = &trace.values[out.value];
         let numel = out.layout.numel();
         element_wise(&call.op)
             && call.ins.iter().chain([out]).all(|place| place.dtype != DType::F16)
             && matches!(value.source, Source::Temporary)
-            && uses.writers[out.value] == 1
+            && uses.writer[out.value] == Some((at, true))
             && out.layout == Layout::contiguous(out.layout.shape)
             && numel > 0
             && numel * out.dtype.size() == value.bytes
     };
     // What the group itself makes is read as it was written, or not in this group.
-    let joins = |call: &crate::Call, group: &[crate::Call]| {
-        let same = |other: &crate::Call| other.outs[0].layout.shape == call.outs[0].layout.shape;
+    let joins = |call: &crate::Call, group: Range<usize>| {
+        let first = trace.calls.get(group.start).filter(|_| !group.is_empty());
+        let shape = |call: &crate::Call| call.outs[0].layout.shape;
         let straight = |place: &Place| {
-            let made = group.iter().find(|other| other.outs[0].value == place.value);
-            made.is_none_or(|other| other.outs[0] == *place)
+            let maker = uses.maker_in(place.value, &group);
+            maker.is_none_or(|maker| trace.calls[maker].outs[0] == *place)
         };
-        group.iter().all(same) && call.ins.iter().all(straight)
+        first.is_none_or(|first| shape(first) == shape(call)) && call.ins.iter().all(straight)
     };
     let mut groups = Vec::new();
     let mut start = 0;
     while start < trace.calls.len() {
         let mut end = start;
         while let Some(call) = trace.calls.get(end)
-            && fits(call)
-            && joins(call, &trace.calls[start..end])
+            && fits(end)
+            && joins(call, start..end)
         {
             end += 1;
         }
