@@ -22,6 +22,8 @@ use std::{
 /// Elements of a strip: as many as lie in a core's second cache several times over, and enough to make the call
 /// of a kernel cheap.
 const STRIP: usize = 1 << 13;
+/// Operations of a group, at most: the strips of more than these may not lie in a cache.
+const MOST: usize = 64;
 
 /// Whether each element of the result depends on the same element of the operands alone.
 fn element_wise(op: &Op) -> bool {
@@ -359,6 +361,7 @@ pub(super) fn groups(trace: &Trace) -> Vec<(Range<usize>, Strips)> {
     while start < trace.calls.len() {
         let mut end = start;
         while let Some(call) = trace.calls.get(end)
+            && end - start < MOST
             && fits(end)
             && joins(call, start..end)
         {
