@@ -37,7 +37,7 @@ pub enum Source {
 }
 
 /// Some elements of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Place {
     /// Number of the value.
     pub value: usize,

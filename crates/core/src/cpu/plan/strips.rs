@@ -12,7 +12,6 @@ use crate::{
     layout::collapse_all,
 };
 use std::{
-    collections::HashMap,
     mem::take,
     ops::Range,
     panic::Location,
@@ -145,13 +144,9 @@ impl Strips {
         let makes = |value: usize| uses.maker_in(value, &calls).map(|call| call - calls.start);
 
         let mut outside: Vec<Place> = Vec::new();
-        let mut number: HashMap<Place, usize> = HashMap::new();
         for place in group.iter().flat_map(|call| &call.ins) {
-            if makes(place.value).is_none() {
-                number.entry(*place).or_insert_with(|| {
-                    outside.push(*place);
-                    outside.len() - 1
-                });
+            if makes(place.value).is_none() && !outside.contains(place) {
+                outside.push(*place);
             }
         }
         // The last view is that of the outputs.
@@ -196,7 +191,7 @@ impl Strips {
                 let operand = match makes(place.value) {
                     Some(link) => Operand::Strip(strip_of(link)?),
                     None => {
-                        let at = *number.get(place)?;
+                        let at = outside.iter().position(|other| other == place)?;
                         Operand::Outside(at, views[at])
                     }
                 };
