@@ -1,6 +1,5 @@
-// cross_entropy_groups: loss per row of logits or log-probabilities and, where wanted, the gradient of the losses' sum, both
-// times a scale; one workgroup
-// per row.
+// cross_entropy_groups: loss per row of logits or log-probabilities and, where wanted, the gradient of the losses'
+// sum, both times a scale; one workgroup per row.
 //
 //   x [rows, cols] and labels [rows] at any strides, weights [cols], divisor [1]
 //             ->  loss [rows], dx [rows, cols] contiguous

@@ -1,6 +1,5 @@
-// cross_entropy_lanes: loss per row of logits or log-probabilities and, where wanted, the gradient of the losses' sum, both
-// times a scale; one thread per row,
-// without barriers.
+// cross_entropy_lanes: loss per row of logits or log-probabilities and, where wanted, the gradient of the losses'
+// sum, both times a scale; one thread per row, without barriers.
 //
 //   x [rows, cols] and labels [rows] at any strides, weights [cols], divisor [1]
 //             ->  loss [rows] or their sum, dx [rows, cols] contiguous

@@ -150,6 +150,15 @@ pub fn defaults() -> Vec<(&'static str, Kernel)> {
     ]
 }
 
+/// What lies under `rendered/` for a usual variant: its text under a line that says where it comes from.
+pub fn rendered(file: &str, kernel: &Kernel) -> Result<String, String> {
+    let template = kernel.name;
+    let text = source(kernel)?;
+    Ok(format!(
+        "// {file}: what {template}.wgsl.jinja gives, written by `cargo xtask render`; what it does is explained there.\n{text}"
+    ))
+}
+
 /// What must stand in front of a module with cooperative matrices.
 pub const COOPERATIVE: &str = "enable f16; enable wgpu_cooperative_matrix;";
 

@@ -1,3 +1,4 @@
+// conv_lanes: what conv_lanes.wgsl.jinja gives, written by `cargo xtask render`; what it does is explained there.
 
 struct Params {
   rows: u32, cols: u32, groups: u32, parts: u32,

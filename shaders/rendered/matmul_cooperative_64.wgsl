@@ -1,3 +1,4 @@
+// matmul_cooperative_64: what matmul_cooperative.wgsl.jinja gives, written by `cargo xtask render`; what it does is explained there.
 enable f16; enable wgpu_cooperative_matrix;
 
 struct Params {

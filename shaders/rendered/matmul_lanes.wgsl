@@ -1,3 +1,4 @@
+// matmul_lanes: what matmul_lanes.wgsl.jinja gives, written by `cargo xtask render`; what it does is explained there.
 alias elem = vec4<f32>;
 fn apply(z: elem) -> elem { return select(z, z * params.slope, z < elem(0.0)); }
 

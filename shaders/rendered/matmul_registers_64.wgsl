@@ -1,3 +1,4 @@
+// matmul_registers_64: what matmul_registers.wgsl.jinja gives, written by `cargo xtask render`; what it does is explained there.
 
 struct Params {
   m: u32, n: u32, k: u32, batches: u32,

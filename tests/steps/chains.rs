@@ -63,6 +63,21 @@ pub const FACTS: &[Fact] = &[
         assert_eq!(report.bytes_moved, 4 * (2 * 300 * 200 + 200), "{report}");
         assert!(report.bytes <= 4 * 300 * 200, "{report}");
     }),
+    ("a_long_chain_is_cut", |d| {
+        let work = |x: &[Tensor]| -> Result<Vec<Tensor>> {
+            let turn =
+                |y: Tensor, i: usize| y.try_mul(if i.is_multiple_of(3) { 4.0 } else { -0.5 });
+            Ok(vec![(0..150).try_fold(x[0].clone(), turn)?])
+        };
+        let x = draw(1, &[5, 4099], d);
+        let step = Step::new(d, work);
+        let got = read(&step.run(&[&x]).unwrap()[0]).unwrap();
+        bits("powers of two", &[5, 4099], &got, &read(&x).unwrap()).unwrap();
+        if Gpu::of(d).is_none() {
+            let report = step.report(&[&x]).unwrap();
+            assert_eq!(report.dispatches, 3, "{report}");
+        }
+    }),
     ("chains_in_64_bits_and_around_halves", |d| {
         if Gpu::of(d).is_some() {
             return; // f64 lives on the CPU, and GPUs round a chain once

@@ -7,7 +7,7 @@ pub fn run() -> Result<(), String> {
     std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     for (name, kernel) in wgrad_shaders::defaults() {
         let path = folder.join(format!("{name}.wgsl"));
-        std::fs::write(&path, wgrad_shaders::source(&kernel)?)
+        std::fs::write(&path, wgrad_shaders::rendered(name, &kernel)?)
             .map_err(|e| format!("{}: {e}", path.display()))?;
         println!("{}", path.display());
     }

@@ -1,6 +1,7 @@
 //! Work on several threads. Pieces are cut so that no result depends on how many threads there are or on
 //! which of them does what: every sum lies within one piece, or is cut by sizes alone.
 
+use crate::{Error, Result};
 use std::sync::{Mutex, PoisonError};
 
 /// Elementary steps below which waking another thread costs more than it saves.
@@ -25,6 +26,21 @@ pub(super) fn run<T: Send>(threads: usize, tasks: Vec<T>, work: impl Fn(T) + Syn
         }
     };
     together(threads, &drain);
+}
+
+/// The same for tasks that may fail; the first error of any.
+pub(super) fn try_run<T: Send>(
+    threads: usize,
+    tasks: Vec<T>,
+    work: impl Fn(T) -> Result<()> + Sync,
+) -> Result<()> {
+    let failed: Mutex<Option<Error>> = Mutex::new(None);
+    run(threads, tasks, |task| {
+        if let Err(error) = work(task) {
+            failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
+    });
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
 /// Runs `work` on so many threads at once. Not generic: each copy of rayon's scope is several kilobytes of program.

@@ -123,7 +123,8 @@ pub struct CrossEntropyOptions {
     pub smoothing: f32,
     /// The label of rows that do not count: their loss and gradient are 0, and a mean is over the others.
     pub ignore_index: Option<i32>,
-    /// A weight for each class, `[classes]`: a mean is divided by the sum of the weights of the rows' labels.
+    /// A weight for each class, `[classes]`: a mean is divided by the sum of the weights of the rows' labels. Weights are
+    /// constants: no gradient reaches them.
     pub weights: Option<Tensor>,
     /// What becomes of the losses of single rows.
     pub reduction: Reduction,

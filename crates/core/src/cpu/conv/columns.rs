@@ -4,7 +4,7 @@
 
 use super::Geometry;
 use crate::{
-    Error, Layout, Result,
+    Layout, Result,
     cpu::{
         gemm::{self, Matrix, Product, Tiled},
         memory::Memory,
@@ -13,10 +13,7 @@ use crate::{
         parallel, simd,
     },
 };
-use std::{
-    ops::Range,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{ops::Range, sync::Arc};
 
 /// Elements of the columns that are laid out at once, roughly.
 const BLOCK: usize = 1 << 18;
@@ -24,21 +21,6 @@ const BLOCK: usize = 1 << 18;
 const PARTS: usize = 16;
 /// Elements of the parts together, at most.
 const PARTS_SIZE: usize = 1 << 22;
-
-/// Tasks on several threads; the first error of any.
-fn run<T: Send>(
-    threads: usize,
-    tasks: Vec<T>,
-    work: impl Fn(T) -> Result<()> + Sync,
-) -> Result<()> {
-    let failed: Mutex<Option<Error>> = Mutex::new(None);
-    parallel::run(threads, tasks, |task| {
-        if let Err(error) = work(task) {
-            failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-        }
-    });
-    failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
-}
 
 impl Geometry {
     /// Rows of windows in blocks.
@@ -160,7 +142,7 @@ pub(super) fn forward<T: Tiled>(
     let (w, level, size) = (w.elements(), simd::level(), (g.c_out * g.area()).max(1));
     let tasks: Vec<_> = y.elements_mut().chunks_exact_mut(size).enumerate().collect();
     let (whole, within) = g.threads(tasks.len());
-    run(whole, tasks, |(image, y)| {
+    parallel::try_run(whole, tasks, |(image, y)| {
         let (n, group) = (image / g.options.groups, image % g.options.groups);
         for rows in g.blocks() {
             let windows = rows.len() * g.output[1];
@@ -199,7 +181,7 @@ pub(super) fn for_input<T: Tiled>(
     let tasks: Vec<_> =
         dx.elements_mut().chunks_exact_mut((g.c_in * plane).max(1)).enumerate().collect();
     let (whole, within) = g.threads(tasks.len());
-    run(whole, tasks, |(image, dx)| {
+    parallel::try_run(whole, tasks, |(image, dx)| {
         dx.fill(T::ZERO);
         for rows in g.blocks() {
             let windows = rows.len() * g.output[1];
@@ -245,7 +227,7 @@ pub(super) fn for_weight<T: Tiled>(
     let sums = &mut space.of_mut::<T>()[..parts * groups * size];
     let tasks: Vec<_> = sums.chunks_exact_mut(size.max(1)).enumerate().collect();
     let (whole, within) = g.threads(tasks.len());
-    run(whole, tasks, |(task, sum)| {
+    parallel::try_run(whole, tasks, |(task, sum)| {
         let (part, group) = (task / groups, task % groups);
         sum.fill(T::ZERO);
         let mut product = memory.scratch(size * size_of::<T>())?;

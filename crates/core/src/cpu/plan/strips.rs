@@ -11,12 +11,7 @@ use crate::{
     },
     layout::collapse_all,
 };
-use std::{
-    mem::take,
-    ops::Range,
-    panic::Location,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{mem::take, ops::Range, panic::Location, sync::Arc};
 
 /// Elements of a strip: as many as lie in a core's second cache several times over, and enough to make the call
 /// of a kernel cheap.
@@ -230,13 +225,9 @@ impl Strips {
                 .collect();
             tasks.push((strips, parts));
         }
-        let failed = Mutex::new(None);
-        parallel::run(threads, tasks, |(strips, parts)| {
-            if let Err(error) = self.run_some(memory, reading, parts, strips) {
-                failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-            }
-        });
-        failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+        parallel::try_run(threads, tasks, |(strips, parts)| {
+            self.run_some(memory, reading, parts, strips)
+        })
     }
 
     /// Runs the operations on some strips; `writing` is what these strips write.
